@@ -1,0 +1,183 @@
+"""The table of contents: `course.toml` as a `Course`."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HOLE = re.compile(r"^[ \t]*(?:[^#\n]*?=[ \t]*|return[ \t]+)?\.\.\.[ \t]*#[ \t]*FINISH ME\b", re.MULTILINE)
+
+
+class CourseError(Exception):
+    """The course's own files are wrong; the message says where and how."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long things may take, in seconds.
+
+    Attributes:
+        call: one call.
+        load: loading the module.
+        exercise: everything in one exercise.
+        restarts: how many times an exercise gets a fresh process after one that hung or died.
+    """
+
+    call: float = 10.0
+    load: float = 30.0
+    exercise: float = 120.0
+    restarts: int = 2
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    Attributes:
+        name: the module's name.
+        title: what a student calls it.
+        part: the part of the course that it belongs to.
+        builds_on: earlier exercises that its module imports.
+        minutes: how long it takes, about.
+        difficulty: 1 (first steps) to 5.
+        built: what the student has built when it passes, as the end of "You have built ...".
+        libraries: what the worker imports before student code runs, besides the course's own list.
+        hints: from a nudge to nearly all of it; never the answer.
+        budget: how long its calls may take.
+        memory_mib: how much memory student code may take.
+    """
+
+    name: str
+    title: str
+    part: str
+    builds_on: tuple[str, ...]
+    minutes: int
+    difficulty: int
+    built: str
+    libraries: tuple[str, ...]
+    hints: tuple[str, ...]
+    budget: Budget
+    memory_mib: int
+
+
+@dataclass(frozen=True)
+class Course:
+    """The course in a folder."""
+
+    root: Path
+    title: str
+    exercises: tuple[Exercise, ...]
+    policy: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The exercises' names in the course's order."""
+        return tuple(exercise.name for exercise in self.exercises)
+
+    def exercise(self, name: str) -> Exercise:
+        """The exercise of this name."""
+        for exercise in self.exercises:
+            if exercise.name == name:
+                return exercise
+        raise CourseError(f"There is no exercise called {name!r}. The exercises are: {', '.join(self.names)}.")
+
+    def select(self, names: Sequence[str]) -> tuple[Exercise, ...]:
+        """The named exercises in the course's order; all of them for no names. A file's name will do."""
+        if not names:
+            return self.exercises
+        wanted = {self.exercise(Path(name).stem).name for name in names}
+        return tuple(exercise for exercise in self.exercises if exercise.name in wanted)
+
+    def suite(self, name: str, visibility: str) -> Path:
+        """The exercise's suite, "visible" or "hidden"."""
+        return self.root / "tests" / visibility / f"test_{name}.py"
+
+    def solution(self, name: str) -> Path:
+        """The exercise's solution."""
+        return self.root / "solutions" / f"{name}.py"
+
+    def stub(self, name: str) -> Path:
+        """The exercise as students get it."""
+        return self.root / "exercises" / f"{name}.py"
+
+    def stand_in(self, name: str) -> Path:
+        """What later exercises are graded with when the student's own is not right: a right answer by a library."""
+        return self.root / "tests" / "standins" / f"{name}.py"
+
+    def mistakes(self, name: str) -> Path:
+        """The exercise's known mistakes."""
+        return self.root / "tests" / "mistakes" / f"{name}.toml"
+
+    def answers(self, name: str) -> list[Path]:
+        """Right answers in other styles than the solution's."""
+        return sorted((self.root / "tests" / "answers" / name).glob("*.py"))
+
+
+def holes(source: str) -> list[int]:
+    """The numbers of the lines that still hold a `...  # FINISH ME`."""
+    return [source.count("\n", 0, match.start()) + 1 for match in HOLE.finditer(source)]
+
+
+def find_course(start: Path | None = None) -> Course:
+    """The course of the folder `start` or the nearest above it, else the one that this program stands in."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents, Path(__file__).resolve().parents[1]):
+        if (folder / "course.toml").is_file():
+            return load_course(folder)
+    raise CourseError(f"There is no course.toml in {start} or above it. Run this inside the course's folder.")
+
+
+def load_course(root: Path) -> Course:
+    """Reads `course.toml` in `root`.
+
+    Raises:
+        CourseError: it is missing, is no TOML, or an entry is incomplete or unknown.
+    """
+    path = root / "course.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CourseError(f"{path} cannot be read: {error}") from None
+    try:
+        defaults = {"budget": {}, "memory_mib": 2048, "libraries": [], **table.get("defaults", {})}
+        exercises = tuple(_exercise(entry, defaults) for entry in table["exercise"])
+        course = Course(root, table["title"], exercises, table.get("policy", {}))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CourseError(f"{path} is not complete: {error}") from None
+    _check_order(course)
+    return course
+
+
+def _exercise(entry: dict[str, Any], defaults: dict[str, Any]) -> Exercise:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", entry["name"]):
+        raise ValueError(f"{entry['name']!r} is no module's name")
+    known = set(Exercise.__dataclass_fields__)
+    if unknown := set(entry) - known:
+        raise ValueError(f"{entry['name']}: {', '.join(sorted(unknown))} is unknown")
+    return Exercise(
+        name=entry["name"],
+        title=entry["title"],
+        part=entry["part"],
+        builds_on=tuple(entry.get("builds_on", ())),
+        minutes=int(entry["minutes"]),
+        difficulty=int(entry["difficulty"]),
+        built=entry["built"],
+        libraries=(*defaults["libraries"], *entry.get("libraries", ())),
+        hints=tuple(entry["hints"]),
+        budget=Budget(**{**defaults["budget"], **entry.get("budget", {})}),
+        memory_mib=int(entry.get("memory_mib", defaults["memory_mib"])),
+    )
+
+
+def _check_order(course: Course) -> None:
+    seen: set[str] = set()
+    for exercise in course.exercises:
+        if exercise.name in seen:
+            raise CourseError(f"course.toml lists {exercise.name} twice.")
+        if later := set(exercise.builds_on) - seen:
+            raise CourseError(f"course.toml: {exercise.name} builds on {', '.join(sorted(later))}, which comes later.")
+        seen.add(exercise.name)

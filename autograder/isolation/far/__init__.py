@@ -1,0 +1,1 @@
+"""The far side: the only place where student code runs. Nothing here imports anything from the near side."""

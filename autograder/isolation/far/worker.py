@@ -1,0 +1,109 @@
+"""The worker: imports the libraries once, before any student code, and forks a child for every exercise.
+
+It is started with an empty environment and one open descriptor, its control socket, on standard input. On it the near
+side says `("import", names)`, `("spawn",)` with a descriptor for the child's own channel, or `("end",)`; the worker
+answers each. It holds no suite, no solution and no submission, so there is nothing in it for a child to inherit.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Sequence
+
+from autograder.isolation.between.channel import Channel
+from autograder.isolation.between.wire import decode, encode
+from autograder.isolation.far import child
+
+CONTROL = 0  # the descriptor of the control socket
+CHANNEL = 3  # the descriptor of a child's channel
+
+
+def main() -> None:
+    """Serves the near side until it hangs up; then no child is left."""
+    control = socket.socket(fileno=CONTROL)
+    alive = 0
+    try:
+        while True:
+            message, descriptors = _receive(control)
+            if message[0] == "import":
+                control.send(encode(_import(message[1])))
+            elif message[0] == "spawn":
+                alive = _fork(control, descriptors[0])
+                control.send(encode(alive))
+            elif message[0] == "end":
+                control.send(encode(_end(alive)))
+                alive = 0
+    except EOFError:
+        if alive:
+            _end(alive)
+
+
+def alone() -> None:
+    """Where there is no fork: this process is the child itself, with its channel on standard input and output."""
+    channel = Channel(os.dup(0), os.dup(1))
+    _import(decode(channel.receive())[1])
+    child.run(channel)
+
+
+def _import(names: Sequence[str]) -> list[str]:
+    """Imports libraries and returns the names of those that are not there."""
+    missing = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except ImportError:
+                missing.append(name)
+    if "torch" in sys.modules:
+        # One thread computes the same bits everywhere, and no thread pool means that forking is safe.
+        sys.modules["torch"].set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # what is here now is shared with every child; its collector need not look at it
+    return missing
+
+
+def _fork(control: socket.socket, descriptor: int) -> int:
+    pid = os.fork()
+    if pid:
+        os.close(descriptor)
+        return pid
+    try:
+        control.detach()
+        os.dup2(descriptor, CHANNEL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.closerange(CHANNEL + 1, 65536)
+        child.run(Channel(CHANNEL, CHANNEL))
+    finally:
+        os._exit(1)
+
+
+def _end(pid: int) -> int:
+    """Ends the child and returns its wait status; negative is the signal that it died of by itself."""
+    if not pid:
+        return 0
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    if not ended:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        return 0
+    return os.waitstatus_to_exitcode(status)
+
+
+def _receive(control: socket.socket) -> tuple[tuple[object, ...], list[int]]:
+    """One small message and the descriptors that came with it. The near side is trusted."""
+    data, ancillary, _, _ = control.recvmsg(1 << 16, socket.CMSG_SPACE(array.array("i").itemsize))
+    if not data:
+        raise EOFError
+    descriptors = array.array("i")
+    for _, _, content in ancillary:
+        descriptors.frombytes(content)
+    return decode(data), list(descriptors)
+

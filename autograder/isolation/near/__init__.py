@@ -1,0 +1,1 @@
+"""The near side: starts workers, sends requests, and believes nothing that comes back."""

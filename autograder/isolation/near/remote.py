@@ -1,0 +1,303 @@
+"""A submission's module as a suite sees it: `softmax.softmax(scores)` runs over there, and plain values come back."""
+
+from __future__ import annotations
+
+import builtins
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from autograder.course import Budget
+from autograder.isolation.between.executor import LIBRARY, Gradients, Request
+from autograder.isolation.between.wire import Handle, WireError, decode, encode
+from autograder.isolation.near.worker import Child, Confinement, Died, OutOfTime, Worker
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a request has no value. Text in it was written by student code, and so is shown to its author at most.
+
+    Attributes:
+        kind: "raised", "timeout", "crashed", "missing" (no such name), "unfinished" or "not loaded".
+        type_name: the exception's type.
+        bases: the built-in types that the exception is, most special first.
+        message: the exception's text.
+        frames: (file, line, function) of the student's own lines, innermost last.
+        forbidden: what the code tried and may not do, if that is what went wrong.
+        syntax: (file, line, column, text) of a syntax error.
+        status: how a process that died has ended (see `Died.status`).
+    """
+
+    kind: str
+    type_name: str = ""
+    bases: tuple[str, ...] = ()
+    message: str = ""
+    frames: tuple[tuple[str, int, str], ...] = ()
+    forbidden: str | None = None
+    syntax: tuple[str, int, int, str] | None = None
+    status: int = 0
+
+
+class StudentError(Exception):
+    """Student code raised an exception. The instance is also of the built-in type that it was, say `ValueError`."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(f"{trouble.type_name}: {trouble.message}")
+        self.trouble = trouble
+
+
+class Stopped(BaseException):
+    """The call will never answer: its process hangs, died, or was never loaded.
+
+    Not an `Exception`: neither a suite nor hypothesis may catch it and try again.
+    """
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.kind)
+        self.trouble = trouble
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request and what came of it, as they are recorded.
+
+    Attributes:
+        changed: the arguments (position or name) that the call changed in place.
+        output: what it printed.
+    """
+
+    request: Request
+    value: Any = None
+    trouble: Trouble | None = None
+    changed: tuple[str, ...] = ()
+    output: str = ""
+
+    @property
+    def name(self) -> str:
+        """The target as a student writes it, without the module: `softmax`, `MiniTransformerBlock.forward`."""
+        start, *attributes = self.request.path
+        parts = [*attributes] if isinstance(start, str) else [start.type_name, *attributes]
+        return ".".join(parts)
+
+
+@dataclass
+class Session:
+    """One exercise of one submission on the far side, from its first call to its end.
+
+    Attributes:
+        sources: the modules that the child gets, the exercise's among them.
+        calls: everything that was asked so far.
+        definitions: the first and last line of each function and class, once loaded.
+    """
+
+    worker: Worker
+    name: str
+    sources: Mapping[str, str]
+    budget: Budget = Budget()
+    confinement: Confinement = Confinement()
+    readable: Sequence[str] = ()
+    calls: list[Call] = field(default_factory=list)
+    definitions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    loading_trouble: Trouble | None = None
+    _child: Child | None = None
+    _starts: int = 0
+    _begun: float = 0.0
+
+    def load(self) -> Trouble | None:
+        """Starts the child and imports the module; returns what went wrong, if anything did."""
+        if self._child is None and self.loading_trouble is None:
+            self._start()
+        return self.loading_trouble
+
+    def perform(self, request: Request) -> Any:
+        """Performs a request over there and records it.
+
+        Raises:
+            StudentError: student code raised something.
+            Stopped: there will be no answer.
+        """
+        if self.load():
+            raise Stopped(self.loading_trouble)  # type: ignore[arg-type]
+        call = self._ask(request)
+        self.calls.append(call)
+        if call.trouble is None:
+            return call.value
+        if call.trouble.kind in ("timeout", "crashed"):
+            raise Stopped(call.trouble)
+        raise _as_raised(call.trouble)
+
+    def end(self) -> None:
+        """Ends the child, whatever it is doing."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def _start(self) -> None:
+        if not self._begun:
+            self._begun = time.monotonic()
+        if self._starts > self.budget.restarts:
+            self.loading_trouble = Trouble("timeout" if self._last_kind() == "timeout" else "crashed")
+            return
+        self._starts += 1
+        self._child = self.worker.child()
+        start = {
+            "name": self.name,
+            "sources": dict(self.sources),
+            "locked": self.confinement.locked,
+            "limits": dict(self.confinement.limits),
+            "readable": list(self.readable),
+        }
+        call = self._exchange(Request("load", (self.name,)), encode(start), self.budget.load)
+        if call.trouble is not None:
+            self.loading_trouble = call.trouble
+            self.end()
+        else:
+            self.definitions = _checked_definitions(call.value)
+
+    def _last_kind(self) -> str:
+        return next((call.trouble.kind for call in reversed(self.calls) if call.trouble), "")
+
+    def _ask(self, request: Request) -> Call:
+        left = self._begun + self.budget.exercise - time.monotonic()
+        if left <= 0:
+            self.end()
+            self.loading_trouble = Trouble("timeout")
+            return Call(request, trouble=self.loading_trouble)
+        return self._exchange(request, encode(tuple(request), _as_handle), min(left, self.budget.call))
+
+    def _exchange(self, request: Request, message: bytes, seconds: float) -> Call:
+        assert self._child is not None
+        try:
+            kind, value, changed, output = decode(self._child.ask(message, seconds), lambda handle: handle)
+            if kind == "error":
+                return Call(request, trouble=_as_trouble(value), output=_checked_text(output))
+            names = tuple(_checked_text(name) for name in changed)
+            return Call(request, value=value, changed=names, output=_checked_text(output))
+        except OutOfTime:
+            trouble = Trouble("timeout")
+        except Died as died:
+            trouble = Trouble("crashed", status=died.status)
+        except (WireError, ValueError, TypeError, KeyError):
+            trouble = Trouble("crashed")  # an answer that is none: only code that writes to our channel sends one
+        self.end()
+        return Call(request, trouble=trouble)
+
+
+class RemoteModule:
+    """The submission's module: its functions and classes are its attributes."""
+
+    def __init__(self, perform: Callable[[Request], Any], name: str, calls: Sequence[Call] = ()) -> None:
+        self._perform = perform
+        self._name = name
+        self._calls = calls
+
+    def output(self) -> str:
+        """What the last call printed."""
+        return self._calls[-1].output
+
+    def __getattr__(self, name: str) -> Remote:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Remote(self._perform, (self._name, name))
+
+    def library(self, name: str) -> Remote:
+        """An installed library over there, for objects that a test needs and no student wrote."""
+        return Remote(self._perform, (LIBRARY + name,))
+
+    @contextmanager
+    def pretending(self, answers: Mapping[str, Any]) -> Iterator[None]:
+        """While it lasts, functions over there give fixed answers, as `{"torch.cuda.is_available": True}`."""
+        self._perform(Request("pretend", (), (), answers))
+        try:
+            yield
+        finally:
+            self._perform(Request("pretend", ()))
+
+
+class Remote:
+    """Something over there: a function, a class, an object, or an attribute of one. Nothing is sent until it is called."""
+
+    def __init__(self, perform: Callable[[Request], Any], path: tuple[Any, ...], type_name: str = "") -> None:
+        self._perform = perform
+        self._path = path
+        self.type_name = type_name
+
+    def __getattr__(self, name: str) -> Remote:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Remote(self._perform, (*self._path, name))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls it there with plain values, or with other remote objects."""
+        return self._wrapped(self._perform(Request("call", self._path, args, kwargs)))
+
+    def __len__(self) -> int:
+        return int(self._perform(Request("call", (*self._path, "__len__"))))
+
+    def __repr__(self) -> str:
+        return f"<{self.type_name or '.'.join(str(part) for part in self._path)}>"
+
+    def value(self) -> Any:
+        """What it is: an attribute's plain value."""
+        return self._wrapped(self._perform(Request("read", self._path)))
+
+    def gradients(self, *args: Any, cotangent: Any = None, **kwargs: Any) -> Gradients:
+        """Calls it and differentiates `sum(cotangent * result)` by every floating-point argument and parameter."""
+        return Gradients(*self._perform(Request("gradients", self._path, args, kwargs, cotangent)))
+
+    def _wrapped(self, value: Any) -> Any:
+        if isinstance(value, Handle):
+            return Remote(self._perform, (value,), value.type_name)
+        if type(value) in (list, tuple):
+            return type(value)(self._wrapped(item) for item in value)
+        return value
+
+
+def _as_handle(value: object) -> Handle:
+    """What a remote object is called over there."""
+    if isinstance(value, Remote) and len(value._path) == 1 and isinstance(value._path[0], Handle):
+        return value._path[0]
+    raise WireError(f"a {type(value).__name__} cannot be sent")
+
+
+def _as_raised(trouble: Trouble) -> Exception:
+    for name in trouble.bases:
+        builtin = getattr(builtins, name, None)
+        if isinstance(builtin, type) and issubclass(builtin, Exception) and builtin is not Exception:
+            try:
+                return type(name, (StudentError, builtin), {"__init__": StudentError.__init__})(trouble)
+            except TypeError:  # a layout that does not mix, such as OSError's
+                continue
+    return StudentError(trouble)
+
+
+def _as_trouble(value: Mapping[str, Any]) -> Trouble:
+    missing = value["missing"]
+    return Trouble(
+        "missing" if missing is not None else "raised",
+        type_name=_checked_text(value["type"])[:100],
+        bases=tuple(_checked_text(name) for name in value["bases"]),
+        message=_checked_text(missing if missing is not None else value["message"]),
+        frames=tuple((_checked_text(file), int(line), _checked_text(name)) for file, line, name in value["frames"]),
+        forbidden=None if value["forbidden"] is None else _checked_text(value["forbidden"]),
+        syntax=_checked_syntax(value.get("syntax")),
+    )
+
+
+def _checked_text(value: object) -> str:
+    if type(value) is not str:
+        raise TypeError("not a text")
+    return value[:4096]
+
+
+def _checked_syntax(value: Any) -> tuple[str, int, int, str] | None:
+    if value is None:
+        return None
+    file, line, column, text = value
+    return _checked_text(file), int(line), int(column), _checked_text(text)
+
+
+def _checked_definitions(value: Any) -> dict[str, tuple[int, int]]:
+    return {_checked_text(name): (int(first), int(last)) for name, (first, last) in dict(value).items()}

@@ -1,0 +1,172 @@
+"""The pytest plugin that turns pytest files into suites: fixtures named like the exercises, points, one judgement a test.
+
+`pytest tests/hidden` runs the hidden suites on `solutions/`; `--submission PATH` on anything else. The grader uses the
+same plugin and only replaces the `Bench` that opens submissions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import hypothesis
+import pytest
+
+from autograder.course import Course, Exercise, load_course
+from autograder.isolation.near.remote import Call, RemoteModule, Session
+from autograder.isolation.near.worker import Worker, start_worker
+from autograder.submission import read_submission
+
+BENCH = pytest.StashKey["Bench"]()
+COURSE = pytest.StashKey[Course]()
+SUITE_FOLDERS = ("visible", "hidden")
+INPUTS_TEST = "inputs_are_left_alone"
+
+hypothesis.settings.register_profile(
+    "suite",
+    derandomize=True,  # the same submission gets the same examples, and so the same grade
+    database=None,
+    deadline=None,  # deadlines are the far side's business
+    max_examples=30,
+    report_multiple_bugs=False,
+    print_blob=False,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+
+
+class Bench:
+    """Where suites get the submission from: it opens one exercise at a time, and keeps what was called.
+
+    Attributes:
+        open: gives a session for an exercise, with folders that its code may read.
+        session: the session that is open.
+    """
+
+    def __init__(self, open: Callable[[Exercise, Sequence[str]], Session]) -> None:
+        self.open = open
+        self.session: Session | None = None
+
+    def module(self, exercise: Exercise, readable: Sequence[str]) -> Iterator[RemoteModule]:
+        """The exercise's module, until the suite is done with it."""
+        if self.session is None or self.session.name != exercise.name:
+            self.close()
+            self.session = self.open(exercise, readable)
+        yield RemoteModule(self.session.perform, exercise.name, self.session.calls)
+
+    @property
+    def calls(self) -> list[Call]:
+        """What was called so far in the open session."""
+        return self.session.calls if self.session else []
+
+    def close(self) -> None:
+        """Ends the open session."""
+        if self.session is not None:
+            self.session.end()
+            self.session = None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--submission`."""
+    parser.addoption("--submission", metavar="PATH", help="what to judge: a folder, zip, .py or .ipynb (solutions/)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Loads the course and makes a fixture of each exercise."""
+    config.addinivalue_line("markers", "points(worth, title): what a test is worth and what students call it")
+    hypothesis.settings.load_profile("suite")
+    course = load_course(config.rootpath)
+    config.stash[COURSE] = course
+    fixtures = ModuleType("course_fixtures")  # pytest looks for fixtures in modules and classes
+    for exercise in course.exercises:
+        setattr(fixtures, exercise.name, _fixture(exercise))
+    config.pluginmanager.register(fixtures, "course-fixtures")
+
+
+def _fixture(exercise: Exercise) -> object:
+    @pytest.fixture(scope="module", name=exercise.name)
+    def module(request: pytest.FixtureRequest, readable: Sequence[str]) -> Iterator[RemoteModule]:
+        yield from request.config.stash[BENCH].module(exercise, readable)
+
+    return module
+
+
+@pytest.fixture(scope="module")
+def readable() -> Sequence[str]:
+    """Folders that the submission may read. A suite that hands one out overrides this fixture."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def remote(request: pytest.FixtureRequest) -> RemoteModule:
+    """The module that this suite is about, for tests that are the same in every suite."""
+    return request.getfixturevalue(exercise_of(Path(request.node.path)))  # type: ignore[no-any-return]
+
+
+def exercise_of(path: Path) -> str:
+    """The exercise that a suite's file is about."""
+    return path.stem.removeprefix("test_")
+
+
+def is_suite(path: Path) -> bool:
+    """Whether a file is an exercise's suite."""
+    return path.parent.name in SUITE_FOLDERS and path.parent.parent.name == "tests"
+
+
+class InputsAreLeftAlone(pytest.Item):
+    """The test that every suite has without writing it: no call changed an argument in place."""
+
+    def runtest(self) -> None:
+        """Looks at all calls so far."""
+        bench = self.config.stash[BENCH]
+        for call in bench.calls:
+            if call.changed:
+                argument = call.changed[0]
+                which = f"argument {int(argument) + 1}" if argument.isdigit() else f"`{argument}`"
+                raise AssertionError(f"`{call.name}` changed its input ({which}) in place. Work on a copy.")
+        if not any(call.trouble is None for call in bench.calls):
+            raise AssertionError("No call has returned yet.")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Generator[None, object, object]:
+    """Adds `InputsAreLeftAlone` to the end of a suite."""
+    collector = yield
+    if is_suite(module_path) and isinstance(collector, pytest.Module):
+        collect = collector.collect
+
+        def collect_all() -> list[pytest.Item | pytest.Collector]:
+            item = InputsAreLeftAlone.from_parent(collector, name=INPUTS_TEST)
+            item.add_marker(pytest.mark.points(1, "Your inputs are left as they were"))
+            item.__doc__ = "A caller's arrays belong to the caller: a function that changes them breaks code elsewhere."
+            return [*collect(), item]
+
+        collector.collect = collect_all  # type: ignore[method-assign]
+    return collector
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """In a plain pytest run, opens what `--submission` names."""
+    config = session.config
+    if BENCH in config.stash:
+        return
+    course = config.stash[COURSE]
+    path = Path(config.getoption("--submission") or course.root / "solutions")
+    workers: list[Worker] = []
+
+    def open_session(exercise: Exercise, readable: Sequence[str]) -> Session:
+        if not workers:
+            workers.append(start_worker())
+        workers[0].prepare(exercise.libraries)
+        sources = read_submission(path, course).sources
+        return Session(workers[0], exercise.name, sources, exercise.budget, readable=readable)
+
+    bench = config.stash[BENCH] = Bench(open_session)
+
+    def close() -> None:
+        bench.close()
+        for worker in workers:
+            worker.close()
+
+    config.add_cleanup(close)
