@@ -23,16 +23,23 @@ COURSE = pytest.StashKey[Course]()
 SUITE_FOLDERS = ("visible", "hidden")
 INPUTS_TEST = "inputs_are_left_alone"
 
-hypothesis.settings.register_profile(
-    "suite",
-    derandomize=True,  # the same submission gets the same examples, and so the same grade
-    database=None,
-    deadline=None,  # deadlines are the far side's business
-    max_examples=30,
-    report_multiple_bugs=False,
-    print_blob=False,
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
+_GENERATE = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+_PHASES = {
+    "visible": (*_GENERATE, hypothesis.Phase.shrink),  # a student sees the smallest failing example
+    "hidden": _GENERATE,  # nobody sees the example
+}
+for _folder, _phases in _PHASES.items():
+    hypothesis.settings.register_profile(
+        _folder,
+        phases=_phases,
+        derandomize=True,  # the same submission gets the same examples, and so the same grade
+        database=None,
+        deadline=None,  # deadlines are the far side's business
+        max_examples=30,
+        report_multiple_bugs=False,
+        print_blob=False,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
 
 
 class Bench:
@@ -74,7 +81,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Loads the course and makes a fixture of each exercise."""
     config.addinivalue_line("markers", "points(worth, title): what a test is worth and what students call it")
-    hypothesis.settings.load_profile("suite")
     course = load_course(config.rootpath)
     config.stash[COURSE] = course
     fixtures = ModuleType("course_fixtures")  # pytest looks for fixtures in modules and classes
@@ -136,6 +142,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
         collect = collector.collect
 
         def collect_all() -> list[pytest.Item | pytest.Collector]:
+            hypothesis.settings.load_profile(module_path.parent.name)  # before `@given` looks for it
             item = InputsAreLeftAlone.from_parent(collector, name=INPUTS_TEST)
             item.add_marker(pytest.mark.points(1, "Your inputs are left as they were"))
             item.__doc__ = "A caller's arrays belong to the caller: a function that changes them breaks code elsewhere."

@@ -1,0 +1,164 @@
+"""The commands: parses, prints, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autograder.course import Course, CourseError, Exercise, find_course
+from autograder.isolation.near.worker import Worker, WorkerError, start_worker
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+OK, BELOW, USAGE, FAILED = 0, 1, 2, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the exit code: 0 fine, 1 not passed, 2 bad usage, 3 the grader itself failed."""
+    options = _parser().parse_args(arguments)
+    try:
+        course = find_course()
+        return int(options.run(options, course))
+    except (CourseError, UsageError) as error:
+        return _say(error, USAGE)
+    except WorkerError as error:
+        return _say(error, FAILED)
+    except KeyboardInterrupt:
+        return _say("Stopped.", 130)
+    except BrokenPipeError:
+        # `| head` closed our output; Python would complain about it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+class UsageError(Exception):
+    """What was asked for makes no sense; the message says why."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="autograder", description="Checks, grades and explains the course's exercises.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    check = commands.add_parser("check", help="check your own exercises")
+    check.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
+    check.add_argument("--strict", action="store_true", help="exit 0 only when all that was asked passes")
+    check.add_argument("--json", action="store_true", help="print the grade as JSON")
+    check.set_defaults(run=_check)
+
+    grade = commands.add_parser("grade", help="grade submissions with the hidden suites")
+    grade.add_argument("submissions", nargs="+", type=Path, metavar="SUBMISSION", help="a folder, zip, .py or .ipynb")
+    grade.add_argument("--out", type=Path, metavar="DIR", help="write DIR/SUBMISSION.json each")
+    grade.add_argument("--json", action="store_true", help="print the grades as JSON")
+    grade.add_argument("--fail-under", type=float, metavar="PERCENT", help="exit 1 when one has less")
+    grade.set_defaults(run=_grade)
+
+    verify = commands.add_parser("verify", help="prove the course: stubs, solutions, mistakes, right answers")
+    verify.add_argument("exercises", nargs="*", metavar="EXERCISE")
+    verify.set_defaults(run=_verify)
+
+    hint = commands.add_parser("hint", help="the next hint for an exercise")
+    hint.add_argument("exercise", metavar="EXERCISE")
+    hint.set_defaults(run=_hint)
+
+    exercises = commands.add_parser("exercises", help="write exercises/ from solutions/")
+    exercises.set_defaults(run=_exercises)
+    return parser
+
+
+def _check(options: argparse.Namespace, course: Course) -> int:
+    exercises = course.select(options.exercises)
+    worker = _warm_worker(exercises)
+    from autograder.grades import as_json
+    from autograder.grading import VISIBLE, Grader
+    from autograder.reports.terminal import print_check
+    from autograder.submission import read_submission
+
+    try:
+        folder = course.root / "exercises"
+        if not folder.is_dir():
+            raise UsageError(f"There is no folder {folder}.")
+        grade = Grader.start(course, exercises, VISIBLE, worker, locked=False).grade(read_submission(folder, course))
+    finally:
+        worker.close()
+    if options.json:
+        print(json.dumps(as_json(grade), indent=2))
+    else:
+        print_check(_console(), course, grade)
+    unfinished = {"passed"} if options.strict else {"passed", "not_started"}
+    return OK if all(exercise.status in unfinished for exercise in grade.exercises) else BELOW
+
+
+def _grade(options: argparse.Namespace, course: Course) -> int:
+    worker = _warm_worker(course.exercises)
+    from autograder.grades import as_json
+    from autograder.grading import EVERYTHING, Grader
+    from autograder.reports.terminal import print_grades
+    from autograder.submission import SubmissionError, read_submission
+
+    try:
+        submissions = [read_submission(path, course) for path in options.submissions]
+        grader = Grader.start(course, course.exercises, EVERYTHING, worker, locked=False)
+        grades = [grader.grade(submission) for submission in submissions]
+    except SubmissionError as error:
+        raise UsageError(str(error)) from None
+    finally:
+        worker.close()
+    if options.json:
+        print(json.dumps([as_json(grade) for grade in grades], indent=2))
+    else:
+        print_grades(_console(), grades)
+    low = options.fail_under is not None and any(grade.percent < options.fail_under for grade in grades)
+    return BELOW if low else OK
+
+
+def _verify(options: argparse.Namespace, course: Course) -> int:
+    from autograder.verify import verify
+
+    complaints = []
+    for report in verify(course, course.select(options.exercises), processes=os.cpu_count() or 1):
+        if report.name != "files":
+            print(report.line(), flush=True)
+        complaints += report.complaints
+    for complaint in complaints:
+        print(f"! {complaint}")
+    print(f"{len(complaints)} complaints." if complaints else "The course is in order.")
+    return BELOW if complaints else OK
+
+
+def _hint(options: argparse.Namespace, course: Course) -> int:
+    from autograder.hints import next_hint
+
+    print(next_hint(course, course.select([options.exercise])[0]))
+    return OK
+
+
+def _exercises(options: argparse.Namespace, course: Course) -> int:
+    from autograder.skeleton import write_stubs
+
+    changed = write_stubs(course)
+    print(f"Wrote {', '.join(changed)}." if changed else "exercises/ is up to date.")
+    return OK
+
+
+def _warm_worker(exercises: Sequence[Exercise]) -> Worker:
+    """Starts the worker first: it imports its libraries while this process imports its own."""
+    worker = start_worker()
+    worker.prepare(list(dict.fromkeys(library for exercise in exercises for library in exercise.libraries)))
+    return worker
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _say(error: object, code: int) -> int:
+    print(error, file=sys.stderr)
+    return code

@@ -1,0 +1,136 @@
+"""One submission → one grade."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from autograder.course import Course, Exercise, holes
+from autograder.grades import ExerciseGrade, Grade, TestResult
+from autograder.isolation.near.remote import Session, Stopped
+from autograder.isolation.near.worker import Confinement, Worker
+from autograder.submission import Submission
+from autograder.suites.explain import Explainer
+from autograder.suites.runner import Outcome, Suites
+
+VISIBLE = ("visible",)
+EVERYTHING = ("visible", "hidden")
+OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
+
+
+@dataclass
+class Grader:
+    """Grades submissions one after the other, with the suites collected and a worker warm.
+
+    Attributes:
+        exercises: what is graded, in the course's order.
+        locked: whether submissions are shut in.
+    """
+
+    course: Course
+    exercises: Sequence[Exercise]
+    suites: Suites
+    worker: Worker
+    locked: bool
+
+    @classmethod
+    def start(cls, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str], worker: Worker, *, locked: bool) -> Grader:
+        """Collects the suites while the worker imports the libraries."""
+        needed = _with_foundations(course, exercises)
+        worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
+        return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
+
+    def grade(self, submission: Submission) -> Grade:
+        """Grades every exercise; what an exercise builds on is graded before it."""
+        found: dict[str, ExerciseGrade] = {}
+        for exercise in _with_foundations(self.course, self.exercises):
+            found[exercise.name] = self.grade_exercise(submission, exercise, found)
+        wanted = tuple(found[exercise.name] for exercise in self.exercises)
+        return Grade(submission.name, wanted, self.locked, tuple(submission.notes))
+
+    def grade_exercise(self, submission: Submission, exercise: Exercise, earlier: dict[str, ExerciseGrade]) -> ExerciseGrade:
+        """Grades one exercise, given the grades of those that it builds on."""
+        name = exercise.name
+        source = submission.sources.get(name)
+        if name in submission.problems:
+            return self._ungraded(name, "error", submission.problems[name])
+        if source is None:
+            return self._ungraded(name, "missing", f"There is no {name}.py.")
+        left, total = holes(source), self._holes_of_stub(name)
+        if left and len(left) >= total:
+            grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
+            return replace(grade, holes=tuple(left), holes_total=total)
+        carried = tuple(base for base in _foundations(self.course, exercise) if earlier[base].status != "passed")
+        sources = dict(submission.sources)
+        for base in carried:
+            sources[base] = self.course.stand_in(base).read_text(encoding="utf-8")
+        grade = self._judge(exercise, sources)
+        return replace(grade, carried_forward=carried, holes=tuple(left), holes_total=total)
+
+    def _judge(self, exercise: Exercise, sources: dict[str, str]) -> ExerciseGrade:
+        sessions: list[Session] = []
+
+        def open_session(readable: Sequence[str]) -> Session:
+            limits = {"memory_mib": exercise.memory_mib, "cpu_seconds": int(exercise.budget.exercise)}
+            confinement = Confinement(self.locked, limits)
+            session = Session(self.worker, exercise.name, sources, exercise.budget, confinement, readable)
+            sessions.append(session)
+            return session
+
+        outcomes = self.suites.run(exercise.name, open_session)
+        session = sessions[-1]
+        explainer = Explainer(exercise.name, sources[exercise.name], session.definitions, exercise.budget.call)
+        if session.loading_trouble and not session.calls:
+            kind = session.loading_trouble.kind
+            status = kind if kind in ("timeout", "crashed") else "error"
+            return self._ungraded(exercise.name, status, explainer.loading(session.loading_trouble))
+        tests = tuple(_result(outcome, explainer) for outcome in outcomes)
+        output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
+        return ExerciseGrade(exercise.name, _status(outcomes), tests, output=output)
+
+    def _ungraded(self, name: str, status: str, feedback: str) -> ExerciseGrade:
+        tests = (
+            TestResult(test.name, test.title, test.visibility, "not_run", 0.0, test.worth, feedback)
+            for test in self.suites.tests(name)
+        )
+        return ExerciseGrade(name, status, tuple(tests))
+
+    def _holes_of_stub(self, name: str) -> int:
+        stub = self.course.stub(name)
+        return len(holes(stub.read_text(encoding="utf-8"))) if stub.is_file() else 1
+
+
+def _result(outcome: Outcome, explainer: Explainer) -> TestResult:
+    test, status = outcome.test, outcome.status
+    if isinstance(outcome.error, Stopped) and not outcome.calls:
+        status = "not_run"  # its process had died too often, or its time was up, before it could ask anything
+    feedback = "" if outcome.status == "passed" else explainer.explain(outcome)
+    return TestResult(
+        test.name, test.title, test.visibility, status, test.worth if status == "passed" else 0.0, test.worth, feedback
+    )
+
+
+def _status(outcomes: Iterable[Outcome]) -> str:
+    kinds = [outcome.error.trouble.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
+    if kinds:
+        return "timeout" if "timeout" in kinds else "crashed"
+    return "passed" if all(outcome.status == "passed" for outcome in outcomes) else "failed"
+
+
+def _foundations(course: Course, exercise: Exercise) -> list[str]:
+    """All that an exercise builds on, directly or not, in the course's order."""
+    found: set[str] = set()
+    queue = list(exercise.builds_on)
+    while queue:
+        base = queue.pop()
+        if base not in found:
+            found.add(base)
+            queue += course.exercise(base).builds_on
+    return [name for name in course.names if name in found]
+
+
+def _with_foundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
+    names = {exercise.name for exercise in exercises}
+    for exercise in exercises:
+        names.update(_foundations(course, exercise))
+    return [exercise for exercise in course.exercises if exercise.name in names]

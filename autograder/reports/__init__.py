@@ -1,0 +1,1 @@
+"""Grades as what people and other programs read."""

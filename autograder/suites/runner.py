@@ -1,0 +1,150 @@
+"""Collects suites once and runs them against any number of submissions.
+
+The grader stays one warm process: pytest's collection, hypothesis and the references are loaded once, and each submission
+only costs its own tests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+# Pytest has no public way to keep a collected session and run it again; pytest-xdist uses the same two names.
+from _pytest.config import _prepareconfig
+from _pytest.runner import runtestprotocol
+
+from autograder.course import Course, Exercise
+from autograder.isolation.near.remote import Call, Session
+from autograder.suites.plugin import BENCH, INPUTS_TEST, SUITE_FOLDERS, Bench, exercise_of
+
+
+class SuiteError(Exception):
+    """A suite itself is wrong: it cannot be collected, or its own set-up fails."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """A test as its suite declares it."""
+
+    name: str
+    title: str
+    visibility: str
+    worth: float
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one test.
+
+    Attributes:
+        error: why it failed; None when it passed or was not run.
+        calls: what it asked of the submission, in order.
+    """
+
+    test: Test
+    status: str
+    error: BaseException | None = None
+    calls: tuple[Call, ...] = ()
+
+
+class Suites:
+    """The suites of some exercises, ready to run."""
+
+    def __init__(self, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str]) -> None:
+        paths = [course.suite(exercise.name, kind) for exercise in exercises for kind in visibilities]
+        if absent := [path for path in paths if not path.is_file()]:
+            raise SuiteError(f"there is no suite {absent[0].relative_to(course.root)}")
+        self._errors: dict[int, BaseException] = {}
+        self._bench = Bench(_nothing_to_open)
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # three quarters of pytest's start, and none is needed
+        arguments = ["-c", os.devnull, f"--rootdir={course.root}", "--import-mode=importlib", "-s"]
+        off = ["terminal", "cacheprovider", "junitxml", "doctest", "warnings", "logging", "faulthandler", "unraisableexception"]
+        arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
+        config = _prepareconfig([*arguments, *map(str, paths)], [self])
+        config.stash[BENCH] = self._bench
+        config._do_configure()
+        self._session = pytest.Session.from_config(config)
+        config.hook.pytest_sessionstart(session=self._session)
+        try:
+            items = self._session.perform_collect()
+        except (pytest.UsageError, pytest.Collector.CollectError) as error:
+            raise SuiteError(f"the suites cannot be collected: {error}") from None
+        self._items: dict[str, dict[Test, list[pytest.Item]]] = {}
+        for item in sorted(items, key=lambda item: SUITE_FOLDERS.index(item.path.parent.name)):
+            tests = self._items.setdefault(exercise_of(item.path), {})
+            tests.setdefault(_declared(item), []).append(item)
+        for tests in self._items.values():
+            last = next(test for test in tests if test.name == INPUTS_TEST)
+            tests[last] = tests.pop(last)[-1:]  # once, and after all the calls that it looks at
+
+    def tests(self, name: str) -> list[Test]:
+        """The exercise's tests in order."""
+        return list(self._items[name])
+
+    def run(self, name: str, open_session: Callable[[Sequence[str]], Session], only: str | None = None) -> list[Outcome]:
+        """Runs an exercise's tests against the submission that `open_session` gives.
+
+        Args:
+            name: the exercise.
+            open_session: opens the exercise, given the folders that its code may read.
+            only: a test's name, to run it alone.
+        """
+        self._bench.open = lambda exercise, readable: open_session(readable)
+        chosen = {test: items for test, items in self._items[name].items() if only in (None, test.name)}
+        queue = [item for items in chosen.values() for item in items]
+        following = dict(zip(queue, [*queue[1:], None], strict=False))
+        try:
+            outcomes: list[Outcome] = []
+            for test, items in chosen.items():
+                outcomes.append(self._run_test(test, items, following))
+            return _without_free_points(outcomes)
+        finally:
+            self._bench.close()
+
+    def _run_test(self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None]) -> Outcome:
+        outcome = Outcome(test, "passed")
+        for item in items:
+            begun = len(self._bench.calls)
+            self._errors.clear()
+            runtestprotocol(item, log=False, nextitem=following[item])
+            if self._errors and outcome.status == "passed":
+                error = self._errors[id(item)]
+                outcome = Outcome(test, "failed", error, tuple(self._bench.calls[begun:]))
+            elif outcome.status == "passed":
+                outcome = Outcome(test, "passed", None, (*outcome.calls, *self._bench.calls[begun:]))
+        return outcome
+
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Keeps what went wrong. Trouble in set-up is the suite's own, and not the submission's."""
+        if call.excinfo is None:
+            return
+        if call.when != "call":
+            raise SuiteError(f"{item.nodeid} fails in its {call.when}: {call.excinfo.value!r}") from call.excinfo.value
+        self._errors[id(item)] = call.excinfo.value
+
+
+def _nothing_to_open(exercise: Exercise, readable: Sequence[str]) -> Session:
+    raise SuiteError(f"no submission is open for {exercise.name}")
+
+
+def _declared(item: pytest.Item) -> Test:
+    mark = item.get_closest_marker("points")
+    if mark is None:
+        raise SuiteError(f"{item.nodeid} has no points")
+    function: Any = getattr(item, "function", None)
+    name = getattr(item, "originalname", None) or item.name
+    meaning = (item.__doc__ if function is None else function.__doc__) or ""
+    kind = "visible" if name == INPUTS_TEST else item.path.parent.name
+    return Test(name.removeprefix("test_"), mark.args[1], kind, float(mark.args[0]), " ".join(meaning.split()))
+
+
+def _without_free_points(outcomes: list[Outcome]) -> list[Outcome]:
+    """Leaving inputs alone is worth nothing by itself: a function that does nothing does that too."""
+    if any(outcome.status == "passed" and outcome.test.name != INPUTS_TEST for outcome in outcomes):
+        return outcomes
+    return [Outcome(o.test, "not_run") if o.status == "passed" else o for o in outcomes]

@@ -1,0 +1,158 @@
+"""The instructor's gate: the course proves itself, exercise by exercise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from autograder.course import Course, CourseError, Exercise, load_course
+from autograder.diagnosis.catalogue import known_mistakes
+from autograder.grades import ExerciseGrade
+from autograder.grading import EVERYTHING, Grader
+from autograder.isolation.near.worker import start_worker
+from autograder.skeleton import stub
+from autograder.submission import Submission
+
+
+@dataclass
+class Report:
+    """What `verify` found out about one exercise.
+
+    Attributes:
+        complaints: what is wrong, in sentences; empty when the exercise is in order.
+    """
+
+    name: str
+    tests: int = 0
+    points: float = 0.0
+    mistakes: int = 0
+    caught: int = 0
+    diagnosed: int = 0
+    answers: int = 0
+    accepted: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """The exercise in one line."""
+        return (
+            f"{self.name}: {self.tests} tests, {self.points:g} points, mistakes caught {self.caught} of {self.mistakes}, "
+            f"diagnosed {self.diagnosed} of {self.mistakes}, right answers accepted {self.accepted} of {self.answers}"
+        )
+
+
+def verify(course: Course, exercises: Sequence[Exercise], processes: int) -> Iterator[Report]:
+    """Verifies exercises side by side and gives their reports in the course's order."""
+    yield Report("files", complaints=[*stray_files(course)])
+    jobs = [(course.root, exercise.name) for exercise in exercises]
+    if processes == 1 or len(jobs) == 1:
+        yield from map(_verify_one, jobs)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+        yield from pool.map(_verify_one, jobs)
+
+
+def stray_files(course: Course) -> Iterator[str]:
+    """Files that belong to no exercise, in folders where every file belongs to one."""
+    for folder, suffix, prefix in (
+        ("exercises", ".py", ""),
+        ("solutions", ".py", ""),
+        ("tests/visible", ".py", "test_"),
+        ("tests/hidden", ".py", "test_"),
+        ("tests/mistakes", ".toml", ""),
+        ("tests/standins", ".py", ""),
+        ("tests/answers", "", ""),
+    ):
+        expected = {f"{prefix}{name}{suffix}" for name in course.names} | {"__pycache__"}
+        for path in sorted((course.root / folder).iterdir()) if (course.root / folder).is_dir() else ():
+            if path.name not in expected:
+                yield f"{folder}/{path.name} belongs to no exercise of course.toml"
+
+
+def _verify_one(job: tuple[Path, str]) -> Report:
+    course = load_course(job[0])
+    exercise = course.exercise(job[1])
+    report = Report(exercise.name)
+    worker = start_worker()
+    try:
+        grader = Grader.start(course, [exercise], EVERYTHING, worker, locked=False)
+        _Verification(course, exercise, grader, report).run()
+    except (CourseError, OSError) as error:
+        report.complaints.append(str(error))
+    finally:
+        worker.close()
+    return report
+
+
+@dataclass
+class _Verification:
+    course: Course
+    exercise: Exercise
+    grader: Grader
+    report: Report
+
+    def run(self) -> None:
+        tests = self.grader.suites.tests(self.exercise.name)
+        self.report.tests, self.report.points = len(tests), sum(test.worth for test in tests)
+        solution = self.course.solution(self.exercise.name).read_text(encoding="utf-8")
+        self.check_stub(stub(solution))
+        self.expect_full_marks("the solution", self.grade(solution))
+        self.check_mistakes()
+        for path in self.course.answers(self.exercise.name):
+            self.report.answers += 1
+            label = f"the right answer {path.stem}"
+            self.report.accepted += self.expect_full_marks(label, self.grade(path.read_text(encoding="utf-8")))
+
+    def grade(self, source: str) -> ExerciseGrade:
+        """Grades one text as the exercise, on right foundations."""
+        name = self.exercise.name
+        foundations = {base: _NotPassed() for base in self.course.names}
+        return self.grader.grade_exercise(Submission("verify", {name: source}), self.exercise, foundations)  # type: ignore[arg-type]
+
+    def check_stub(self, text: str) -> None:
+        path = self.course.stub(self.exercise.name)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            self.complain(f"exercises/{path.name} is not what its solution gives: run `make exercises`")
+        grade = self.grade(text)
+        if grade.status != "not_started" or grade.score:
+            self.complain(f"the stub is {grade.status} with {grade.score:g} points, and should be not started with 0")
+        # One hole less counts as started, so that the stub itself is loaded and run.
+        begun = self.grade(text.replace("# FINISH ME", "# finish me", 1))
+        if begun.status != "failed":
+            self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
+
+    def check_mistakes(self) -> None:
+        for mistake in known_mistakes(self.course, self.exercise.name):
+            self.report.mistakes += 1
+            grade = self.grade(mistake.source)
+            lost = {test.name for test in grade.tests if test.status != "passed"}
+            missed = [name for name in mistake.caught_by if name not in lost]
+            if not lost or grade.status == "error":
+                self.complain(f"the mistake {mistake.id} is {grade.status} and loses no points for it")
+            elif missed:
+                self.complain(f"the mistake {mistake.id} is not caught by {', '.join(missed)}, but by {', '.join(lost)}")
+            else:
+                self.report.caught += 1
+            named = {hint.mistake for hint in grade.hints}
+            self.report.diagnosed += mistake.id in named
+
+    def expect_full_marks(self, what: str, grade: ExerciseGrade) -> bool:
+        if grade.status == "passed":
+            return True
+        failed = next(test for test in grade.tests if test.status != "passed")
+        self.complain(f"{what} is {grade.status} at {failed.name}: {failed.feedback}")
+        return False
+
+    def complain(self, sentence: str) -> None:
+        self.report.complaints.append(f"{self.exercise.name}: {sentence}")
+
+
+@dataclass
+class _NotPassed:
+    """An earlier exercise that asks for its stand-in."""
+
+    status: str = "failed"
+
+
