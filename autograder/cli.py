@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autograder.course import Course, CourseError, Exercise, find_course
+from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options, course))
     except (CourseError, UsageError) as error:
         return _say(error, USAGE)
-    except WorkerError as error:
+    except GraderError as error:
         return _say(error, FAILED)
     except KeyboardInterrupt:
         return _say("Stopped.", 130)
@@ -42,7 +42,9 @@ class UsageError(Exception):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="autograder", description="Checks, grades and explains the course's exercises.")
+    parser = argparse.ArgumentParser(
+        prog="autograder", description="Checks, grades and explains the course's exercises."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="check your own exercises")
@@ -56,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--out", type=Path, metavar="DIR", help="write DIR/SUBMISSION.json each")
     grade.add_argument("--json", action="store_true", help="print the grades as JSON")
     grade.add_argument("--fail-under", type=float, metavar="PERCENT", help="exit 1 when one has less")
+    grade.add_argument("--force", action="store_true", help="grade again what --out holds already")
+    grade.add_argument("--processes", type=int, metavar="N", help="how many at a time (one a core)")
+    grade.add_argument("--trust-submissions", action="store_true", help="run them unprotected")
     grade.set_defaults(run=_grade)
 
     verify = commands.add_parser("verify", help="prove the course: stubs, solutions, mistakes, right answers")
@@ -95,25 +100,43 @@ def _check(options: argparse.Namespace, course: Course) -> int:
 
 
 def _grade(options: argparse.Namespace, course: Course) -> int:
-    worker = _warm_worker(course.exercises)
+    if absent := [path for path in options.submissions if not path.exists()]:
+        raise UsageError(f"There is no {absent[0]}.")
+    from autograder.batch import Setting, grade_all, prepare, read_all
     from autograder.grades import as_json
-    from autograder.grading import EVERYTHING, Grader
-    from autograder.reports.terminal import print_grades
-    from autograder.submission import SubmissionError, read_submission
+    from autograder.isolation.near.protection import missing_locks
+    from autograder.reports.terminal import print_grades, progress
+    from autograder.results import ResultError, Results, keys
 
-    try:
-        submissions = [read_submission(path, course) for path in options.submissions]
-        grader = Grader.start(course, course.exercises, EVERYTHING, worker, locked=False)
-        grades = [grader.grade(submission) for submission in submissions]
-    except SubmissionError as error:
-        raise UsageError(str(error)) from None
-    finally:
-        worker.close()
+    locked = not options.trust_submissions
+    if locked and (missing := missing_locks()):
+        raise WorkerError("\n".join([*missing, "Without it, only --trust-submissions grades, and protects nothing."]))
+    if not locked:
+        print("WARNING: submissions run unprotected, with all that you may do yourself.", file=sys.stderr)
+    results = Results(options.out) if options.out else None
+    setting = Setting(course.root, course.names, locked)
+    grades, failures = {}, []
+    submissions = read_all(options.submissions, course)
+    jobs = [prepare(s, course, course.exercises, None if options.force else results, locked) for s in submissions]
+    with progress(len(jobs)) as advance:
+        for job, grade, fresh in grade_all(setting, jobs, options.processes or os.cpu_count() or 1):
+            grades[grade.submission] = grade
+            try:
+                if results and fresh:
+                    results.write(grade, job.keys or keys(course, course.exercises, job.submission))
+            except ResultError as error:
+                failures.append(f"{error}.")
+            advance()
+    ordered = [grades[job.submission.name] for job in jobs]
     if options.json:
-        print(json.dumps([as_json(grade) for grade in grades], indent=2))
+        print(json.dumps([as_json(grade) for grade in ordered], indent=2))
     else:
-        print_grades(_console(), grades)
-    low = options.fail_under is not None and any(grade.percent < options.fail_under for grade in grades)
+        print_grades(_console(), ordered)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if failures:
+        return FAILED
+    low = options.fail_under is not None and any(grade.percent < options.fail_under for grade in ordered)
     return BELOW if low else OK
 
 

@@ -12,6 +12,10 @@ from typing import Any
 HOLE = re.compile(r"^[ \t]*(?:[^#\n]*?=[ \t]*|return[ \t]+)?\.\.\.[ \t]*#[ \t]*FINISH ME\b", re.MULTILINE)
 
 
+class GraderError(Exception):
+    """The grader itself failed, and no submission is to blame; the message says why."""
+
+
 class CourseError(Exception):
     """The course's own files are wrong; the message says where and how."""
 

@@ -113,6 +113,25 @@ def as_json(grade: Grade) -> dict[str, Any]:
     return result
 
 
+def from_json(data: dict[str, Any]) -> Grade:
+    """The grade that a JSON object holds; what is not in the fixed form is empty.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no grade.
+    """
+    exercises = tuple(
+        ExerciseGrade(
+            name=str(entry["name"]),
+            status=STATUSES[STATUSES.index(entry["status"])],
+            tests=tuple(TestResult(**test) for test in entry["tests"]),
+            carried_forward=tuple(entry["carried_forward"]),
+            hints=tuple(Hint(**hint) for hint in entry["hints"]),
+        )
+        for entry in data["exercises"]
+    )
+    return Grade(str(data["submission"]), exercises, data.get("protected", True) is not False)
+
+
 def _tidy(points: float) -> float:
     """Sums of tenths and halves without the dust of binary fractions."""
     return round(points, 6)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autograder.course import Course, Exercise, holes
@@ -34,21 +34,26 @@ class Grader:
     locked: bool
 
     @classmethod
-    def start(cls, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str], worker: Worker, *, locked: bool) -> Grader:
+    def start(
+        cls, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str], worker: Worker, *, locked: bool
+    ) -> Grader:
         """Collects the suites while the worker imports the libraries."""
-        needed = _with_foundations(course, exercises)
+        needed = with_foundations(course, exercises)
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
-    def grade(self, submission: Submission) -> Grade:
-        """Grades every exercise; what an exercise builds on is graded before it."""
-        found: dict[str, ExerciseGrade] = {}
-        for exercise in _with_foundations(self.course, self.exercises):
-            found[exercise.name] = self.grade_exercise(submission, exercise, found)
+    def grade(self, submission: Submission, known: Mapping[str, ExerciseGrade] | None = None) -> Grade:
+        """Grades every exercise that is not `known`; what an exercise builds on is graded before it."""
+        found: dict[str, ExerciseGrade] = dict(known or {})
+        for exercise in with_foundations(self.course, self.exercises):
+            if exercise.name not in found:
+                found[exercise.name] = self.grade_exercise(submission, exercise, found)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
         return Grade(submission.name, wanted, self.locked, tuple(submission.notes))
 
-    def grade_exercise(self, submission: Submission, exercise: Exercise, earlier: dict[str, ExerciseGrade]) -> ExerciseGrade:
+    def grade_exercise(
+        self, submission: Submission, exercise: Exercise, earlier: dict[str, ExerciseGrade]
+    ) -> ExerciseGrade:
         """Grades one exercise, given the grades of those that it builds on."""
         name = exercise.name
         source = submission.sources.get(name)
@@ -129,7 +134,8 @@ def _foundations(course: Course, exercise: Exercise) -> list[str]:
     return [name for name in course.names if name in found]
 
 
-def _with_foundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
+def with_foundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
+    """The exercises and all that they build on, in the course's order."""
     names = {exercise.name for exercise in exercises}
     for exercise in exercises:
         names.update(_foundations(course, exercise))

@@ -34,5 +34,9 @@ def _without_magics(source: str) -> str:
     if source.lstrip().startswith("%%"):
         first, _, rest = source.lstrip().partition("\n")
         # Our own magic runs its cell as Python; the others may hold any language.
-        return f"# {first}\n{rest}" if first.startswith("%%check") else "\n".join(f"# {line}" for line in source.splitlines())
+        return (
+            f"# {first}\n{rest}"
+            if first.startswith("%%check")
+            else "\n".join(f"# {line}" for line in source.splitlines())
+        )
     return "\n".join(f"# {line}" if line.startswith(("%", "!")) else line for line in source.splitlines())

@@ -30,8 +30,10 @@ def show(draw: Callable[[], Figure]) -> None:
     if open_holes and not in_notebook:
         lines = ", ".join(map(str, open_holes))
         many = len(open_holes) > 1
-        print(f"{path.name} still has {len(open_holes)} hole{'s' if many else ''} to fill, on line{'s' if many else ''} "
-              f"{lines}: fill {'them' if many else 'it'}, and this draws a picture.")
+        print(
+            f"{path.name} still has {len(open_holes)} hole{'s' if many else ''} to fill, on line{'s' if many else ''} "
+            f"{lines}: fill {'them' if many else 'it'}, and this draws a picture."
+        )
         return
     import matplotlib
 

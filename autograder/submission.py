@@ -25,6 +25,7 @@ MAX_SOURCE = 1_000_000  # bytes of a module; an exercise has some thousands
 MAX_NOTEBOOK = 128 * 2**20  # a notebook may carry large outputs
 MAX_FILES = 5000
 MAX_DEPTH = 4
+_TOP = PurePosixPath()
 _SKIPPED = {"__pycache__", "__MACOSX", "node_modules", "site-packages", "pictures"}
 
 
@@ -88,9 +89,10 @@ def _from_files(name: str, files: list[_File], course: Course, notes: list[str])
     folder = _exercise_folder(files, course)
     chosen: dict[str, _File] = {}
     for file in files:
-        if file.path.parent == folder and file.path.suffix in (".py", ".ipynb") and file.path.stem.isidentifier():
-            if file.path.stem not in chosen or file.path.suffix == ".py":  # of a pair, the script counts
-                chosen[file.path.stem] = file
+        module = file.path.stem
+        # Of a script and a notebook with one name, the script counts.
+        if file.path.parent == folder and module.isidentifier() and (module not in chosen or file.path.suffix == ".py"):
+            chosen[module] = file
     for module, file in sorted(chosen.items()):
         if module not in course.names and _is_library(module):
             notes.append(
@@ -137,7 +139,7 @@ def _source(file: _File) -> str | _Problem:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _in_folder(root: Path, below: PurePosixPath = PurePosixPath()) -> Iterator[_File]:
+def _in_folder(root: Path, below: PurePosixPath = _TOP) -> Iterator[_File]:
     with os.scandir(root / below) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed[:MAX_FILES]:
@@ -186,7 +188,9 @@ def _exercise_folder(files: list[_File], course: Course) -> PurePosixPath:
     for file in files:
         if file.path.stem in course.names:
             counts.setdefault(file.path.parent, set()).add(file.path.stem)
-    return min(counts, key=lambda folder: (-len(counts[folder]), len(folder.parts), str(folder)), default=PurePosixPath())
+    return min(
+        counts, key=lambda folder: (-len(counts[folder]), len(folder.parts), str(folder)), default=PurePosixPath()
+    )
 
 
 def _exercise_in(stem: str, course: Course) -> str:

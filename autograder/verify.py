@@ -38,7 +38,8 @@ class Report:
     def line(self) -> str:
         """The exercise in one line."""
         return (
-            f"{self.name}: {self.tests} tests, {self.points:g} points, mistakes caught {self.caught} of {self.mistakes}, "
+            f"{self.name}: {self.tests} tests, {self.points:g} points, "
+            f"mistakes caught {self.caught} of {self.mistakes}, "
             f"diagnosed {self.diagnosed} of {self.mistakes}, right answers accepted {self.accepted} of {self.answers}"
         )
 
@@ -132,7 +133,9 @@ class _Verification:
             if not lost or grade.status == "error":
                 self.complain(f"the mistake {mistake.id} is {grade.status} and loses no points for it")
             elif missed:
-                self.complain(f"the mistake {mistake.id} is not caught by {', '.join(missed)}, but by {', '.join(lost)}")
+                self.complain(
+                    f"the mistake {mistake.id} is not caught by {', '.join(missed)}, but by {', '.join(lost)}"
+                )
             else:
                 self.report.caught += 1
             named = {hint.mistake for hint in grade.hints}
@@ -154,5 +157,3 @@ class _NotPassed:
     """An earlier exercise that asks for its stand-in."""
 
     status: str = "failed"
-
-

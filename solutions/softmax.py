@@ -2,7 +2,7 @@
 # # Softmax
 #
 # A language model ends with one number per word of its vocabulary: a *score* (or *logit*), anything from minus to plus
-# infinity. To choose a word we need *probabilities*: not negative, and together 1. Softmax makes the one from the other:
+# infinity. To choose a word we need *probabilities*: not negative, and together 1. Softmax makes one from the other:
 #
 # $$\mathrm{softmax}(z)_i = \frac{e^{z_i}}{\sum_j e^{z_j}}$$
 #

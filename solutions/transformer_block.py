@@ -43,44 +43,25 @@ import torch
 from torch import Tensor, nn
 
 # %% [markdown]
-# ## Step 1: who may not look where
-#
-# A model that learns to predict the next word must not see it. So position `t` may look at positions `0 … t`, and all
-# later ones are hidden from it. PyTorch's `nn.MultiheadAttention` wants to know what is *hidden*: its boolean mask is
-# `True` where a query (the row) may **not** look at a key (the column). For three words:
-#
-#     [[False,  True,  True],      the first word sees itself alone
-#      [False, False,  True],
-#      [False, False, False]]      the last one sees all
-
-
-# %%
-def future_mask(seq_len: int, device: torch.device | None = None) -> Tensor:
-    """Marks what lies in the future of each position: hidden[t, s] = (s > t).
-
-    Args:
-        seq_len: the number of positions, T.
-        device: where the mask is needed.
-
-    Returns:
-        Booleans `[T, T]`, True where position `t` (row) may not look at position `s` (column).
-    """
-    everything = torch.ones(seq_len, seq_len, dtype=torch.bool, device=device)  # [T, T]
-    # Keep True only above the diagonal. torch.triu keeps an upper triangle; its `diagonal` says where that begins.
-    return torch.triu(everything, diagonal=1)  # FINISH ME
-
-
-# %% [markdown]
-# ## Step 2: the block
+# ## The block, in three steps
 #
 # An `nn.Module` has two halves. `__init__` makes the *parts*, whose weights are learned; `forward` says how data
 # flows *through* them.
 #
-# The parts' names matter: `state_dict()`, which is what gets saved and loaded, calls every weight by them
-# (`ffn.0.weight`, `norm1.bias`). Only with these names do other people's weights fit into your block.
+# **Step 1, the parts.** Their names matter: `state_dict()`, which is what gets saved and loaded, calls every weight
+# by them (`ffn.0.weight`, `norm1.bias`). Only with these names do other people's weights fit into your block.
 #
-# In `forward`, keep an eye on *which* tensor each part gets, and to which its result is added. Most of what goes
-# wrong here goes wrong there, and the shapes never tell.
+# **Step 2, the mask.** A model that learns to predict the next word must not see it. With `causal=True`, position `t`
+# may look at positions `0 … t`, and all later ones are hidden from it. `nn.MultiheadAttention` wants to know what is
+# *hidden*: its boolean mask is `True` where a query (the row) may **not** look at a key (the column). For three
+# words:
+#
+#     [[False,  True,  True],      the first word sees itself alone
+#      [False, False,  True],
+#      [False, False, False]]      the last one sees all
+#
+# **Step 3, the way through.** Keep an eye on *which* tensor each part gets, and to which its result is added. Most of
+# what goes wrong here goes wrong there, and the shapes never tell.
 
 
 # %%
@@ -107,23 +88,26 @@ class MiniTransformerBlock(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(embed_dim, wide), nn.ReLU(), nn.Linear(wide, embed_dim))  # FINISH ME
         # Layer norm over the C numbers of each position.
         self.norm1 = nn.LayerNorm(embed_dim)  # FINISH ME
-        # A second one with weights of its own.
+        # A second one, with weights of its own.
         self.norm2 = nn.LayerNorm(embed_dim)  # FINISH ME
 
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
         """Sends every position through attention and the feed-forward network.
 
         Args:
-            x: `[B, T, C]`, the same float dtype as the weights.
+            x: `[B, T, C]`, in the dtype of the weights.
             causal: if True, no position sees a later one.
 
         Returns:
-            `[B, T, C]`, in the dtype of `x`.
+            `[B, T, C]`, in the same dtype.
         """
-        # What is hidden from whom: [T, T], or None when nothing is.
-        mask = future_mask(x.shape[1], x.device) if causal else None
-        # Self-attention: query, key and value are all x, and the mask is its attn_mask. It returns a pair: the result
-        # [B, T, C] and the attention weights. We need the first alone (need_weights=False saves the work for the other).
+        mask = None
+        if causal:
+            everything = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device)  # [T, T]
+            # Of these, keep the True above the diagonal. torch.triu keeps a triangle, which begins at its `diagonal`.
+            mask = torch.triu(everything, diagonal=1)  # FINISH ME
+        # Self-attention: query, key and value are all x, and the mask is its attn_mask. It returns a pair, the result
+        # [B, T, C] and the attention weights: take the first. (need_weights=False saves the work for the other.)
         attended = self.attn(x, x, x, attn_mask=mask, need_weights=False)[0]  # FINISH ME
         # Add it to what was there, then normalise the sum.
         x = self.norm1(x + attended)  # FINISH ME

@@ -47,7 +47,7 @@ def assert_close(got: Any, expected: Any, *, terms: float = 1.0, scale: float | 
     """
     assert_shape(got, np.shape(expected), like=expected)
     actual, wanted = as_numpy(got), as_numpy(expected)
-    if actual.dtype == object or not np.issubdtype(actual.dtype, np.number) and actual.dtype != bool:
+    if actual.dtype == object or (not np.issubdtype(actual.dtype, np.number) and actual.dtype != bool):
         raise Mismatch(f"the result holds no numbers (its dtype is {actual.dtype})", got, expected)
     actual, wanted = _widened(actual), _widened(wanted)
     finite = np.abs(wanted[np.isfinite(wanted)])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from autograder.course import holes
-from autograder.isolation.near.remote import Call, Remote, StudentError, Stopped, Trouble
+from autograder.isolation.near.remote import Call, Remote, Stopped, StudentError, Trouble
 from autograder.suites.compare import Mismatch, as_numpy, describe_kind
 from autograder.suites.runner import Outcome
 
@@ -115,7 +115,11 @@ class Explainer:
     def _raised(self, trouble: Trouble, full: bool, call: Call | None = None) -> str:
         where = f"`{call.name}`" if call else "it"
         if trouble.kind == "missing":
-            return f"{self.name}.py has no `{trouble.message}`." if full else f"{self.name}.py lacks something that it needs."
+            return (
+                f"{self.name}.py has no `{trouble.message}`."
+                if full
+                else f"{self.name}.py lacks something that it needs."
+            )
         if trouble.forbidden in FORBIDDEN:
             return f"{where}: {FORBIDDEN[trouble.forbidden]}{self._at(trouble)}."
         if trouble.type_name == "SystemExit":
@@ -181,5 +185,4 @@ def _ending(status: int) -> str:
 
 def _is_well_known(name: str) -> bool:
     known = getattr(builtins, name, None)
-    return isinstance(known, type) and issubclass(known, BaseException) or name in ("LinAlgError", "AxisError")
-
+    return (isinstance(known, type) and issubclass(known, BaseException)) or name in ("LinAlgError", "AxisError")

@@ -1,4 +1,4 @@
-"""The pytest plugin that turns pytest files into suites: fixtures named like the exercises, points, one judgement a test.
+"""The pytest plugin that turns pytest files into suites: fixtures named like the exercises, and points.
 
 `pytest tests/hidden` runs the hidden suites on `solutions/`; `--submission PATH` on anything else. The grader uses the
 same plugin and only replaces the `Bench` that opens submissions.

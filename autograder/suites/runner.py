@@ -1,7 +1,7 @@
 """Collects suites once and runs them against any number of submissions.
 
-The grader stays one warm process: pytest's collection, hypothesis and the references are loaded once, and each submission
-only costs its own tests.
+The grader stays one warm process: pytest's collection, hypothesis and the references are loaded once, and each
+submission only costs its own tests.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import pytest
 from _pytest.config import _prepareconfig
 from _pytest.runner import runtestprotocol
 
-from autograder.course import Course, Exercise
+from autograder.course import Course, Exercise, GraderError
 from autograder.isolation.near.remote import Call, Session
 from autograder.suites.plugin import BENCH, INPUTS_TEST, SUITE_FOLDERS, Bench, exercise_of
 
 
-class SuiteError(Exception):
+class SuiteError(GraderError):
     """A suite itself is wrong: it cannot be collected, or its own set-up fails."""
 
 
@@ -63,7 +63,16 @@ class Suites:
         self._bench = Bench(_nothing_to_open)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # three quarters of pytest's start, and none is needed
         arguments = ["-c", os.devnull, f"--rootdir={course.root}", "--import-mode=importlib", "-s"]
-        off = ["terminal", "cacheprovider", "junitxml", "doctest", "warnings", "logging", "faulthandler", "unraisableexception"]
+        off = [
+            "terminal",
+            "cacheprovider",
+            "junitxml",
+            "doctest",
+            "warnings",
+            "logging",
+            "faulthandler",
+            "unraisableexception",
+        ]
         arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
         config = _prepareconfig([*arguments, *map(str, paths)], [self])
         config.stash[BENCH] = self._bench
@@ -86,7 +95,9 @@ class Suites:
         """The exercise's tests in order."""
         return list(self._items[name])
 
-    def run(self, name: str, open_session: Callable[[Sequence[str]], Session], only: str | None = None) -> list[Outcome]:
+    def run(
+        self, name: str, open_session: Callable[[Sequence[str]], Session], only: str | None = None
+    ) -> list[Outcome]:
         """Runs an exercise's tests against the submission that `open_session` gives.
 
         Args:
@@ -106,7 +117,9 @@ class Suites:
         finally:
             self._bench.close()
 
-    def _run_test(self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None]) -> Outcome:
+    def _run_test(
+        self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None]
+    ) -> Outcome:
         outcome = Outcome(test, "passed")
         for item in items:
             begun = len(self._bench.calls)

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     Shape = tuple[int, ...] | st.SearchStrategy[tuple[int, ...]]
 
 
-def arrays(shape: Shape, low: float = -10.0, high: float = 10.0, dtype: Any = np.float64) -> st.SearchStrategy[np.ndarray]:
+def arrays(
+    shape: Shape, low: float = -10.0, high: float = 10.0, dtype: Any = np.float64
+) -> st.SearchStrategy[np.ndarray]:
     """Arrays of the shape (a tuple or a strategy of tuples) with finite numbers from `low` to `high`."""
     width = np.dtype(dtype).itemsize * 8
     bounds = np.dtype(dtype).type(low).item(), np.dtype(dtype).type(high).item()
-    elements = st.floats(*bounds, width=width, allow_subnormal=False)  # type: ignore[arg-type]
+    elements = st.floats(*bounds, width=width, allow_subnormal=False)
     return hnp.arrays(dtype, shape, elements=elements)
 
 
-def tensors(shape: Shape, low: float = -10.0, high: float = 10.0, dtype: Any = np.float32) -> st.SearchStrategy[torch.Tensor]:
+def tensors(
+    shape: Shape, low: float = -10.0, high: float = 10.0, dtype: Any = np.float32
+) -> st.SearchStrategy[torch.Tensor]:
     """The same as PyTorch tensors; `dtype` is NumPy's."""
     import torch
 

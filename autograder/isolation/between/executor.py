@@ -80,13 +80,16 @@ class Executor:
     def execute(self, request: Request) -> tuple[Any, list[str]]:
         """Returns the request's value and the names of the arguments that were changed in place by it."""
         if request.kind == "pretend":
-            return self.pretend(request.kwargs), []
+            self.pretend(request.kwargs)
+            return None, []
         target = self.find(request.path)
         if request.kind == "read":
             return target, []
         arguments = {**{str(i): value for i, value in enumerate(request.args)}, **request.kwargs}
         before = {name: _fingerprint(value) for name, value in arguments.items()}
-        value = self.gradients(target, request) if request.kind == "gradients" else target(*request.args, **request.kwargs)
+        value = (
+            self.gradients(target, request) if request.kind == "gradients" else target(*request.args, **request.kwargs)
+        )
         return value, [name for name, value in arguments.items() if _fingerprint(value) != before[name]]
 
     def find(self, path: Sequence[Any]) -> Any:
@@ -160,7 +163,7 @@ def _leaf(value: Any) -> Any:
 
 
 def _fingerprint(value: Any) -> object:
-    """What must stay the same of an argument: its numbers and its structure; objects with a life of their own may change."""
+    """What must stay the same of an argument: its numbers and structure. Objects may change: they have a life."""
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype, value.tobytes()
     if isinstance(value, (list, tuple, dict)) or type(value).__name__ == "Tensor":

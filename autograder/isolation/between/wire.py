@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -271,7 +271,7 @@ class _Decoder:
         array = self.take_array()
         if array.ndim:
             raise WireError("a scalar has axes")
-        return array[()]  # type: ignore[no-any-return]
+        return cast("np.generic", array[()])
 
     def take_tensor(self, requires_grad: bool) -> torch.Tensor:
         import torch

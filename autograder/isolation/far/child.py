@@ -7,6 +7,9 @@ import os
 import random
 import signal
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +22,7 @@ from autograder.isolation.far.importer import MemoryImporter
 from autograder.isolation.far.output import BoundedOutput
 
 OUTPUT_LIMIT = 4096  # characters a request
+MAX_WARNINGS = 5
 
 
 def serve(channel: Channel) -> None:
@@ -27,9 +31,15 @@ def serve(channel: Channel) -> None:
     _be_deterministic()
     output = BoundedOutput(OUTPUT_LIMIT)
     sys.stdout = sys.stderr = output
-    sys.stdin = None  # type: ignore[assignment]  # asking a question is an error at once, not a wait for ever
+    sys.stdin = None  # asking a question is an error at once, not a wait for ever
     if start["locked"]:
-        lockdown.apply(start["limits"], start["readable"])
+        try:
+            lockdown.apply(start["limits"], start["readable"])
+        except (OSError, ImportError, ValueError) as error:
+            channel.send(encode(("unprotected", str(error))))
+            return
+    # Said before any student code runs, so that none can say it: from here on every answer is suspect.
+    channel.send(encode(("ready", "")))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the near side, which ends this process
     sys.setrecursionlimit(1000)
 
@@ -44,20 +54,23 @@ def serve(channel: Channel) -> None:
         modules[name] = importlib.import_module(name)
         return definitions(importer.get_source(name))
 
-    def answer(work: Any) -> bytes:
+    warned: list[str] = []
+    warnings.simplefilter("always")
+    warnings.showwarning = lambda message, category, *_: warned.append(f"{category.__name__}: {message}"[:200])
+
+    def answer(work: Callable[[], tuple[Any, list[str]]]) -> bytes:
+        warned.clear()
         try:
             value, changed = work()
-            return encode(("value", value, changed, output.take()), executor.refer)
-        except EOFError:
-            raise
+            return encode(("value", value, changed, output.take(), warned[:MAX_WARNINGS]), executor.refer)
         except BaseException as error:  # whatever student code raises, `SystemExit` too, is its answer
-            return encode(("error", describe(error, files, lockdown.last_refused()), [], output.take()))
+            return encode(("error", describe(error, files, lockdown.take_refused()), [], output.take(), []))
 
+    channel.receive()  # the word to begin
     channel.send(answer(lambda: (load(), [])))
     while True:
-        data = channel.receive()
-        request = Request(*decode(data, executor.resolve))
-        channel.send(answer(lambda request=request: executor.execute(request)))
+        request = Request(*decode(channel.receive(), executor.resolve))
+        channel.send(answer(partial(executor.execute, request)))
 
 
 def _be_deterministic() -> None:

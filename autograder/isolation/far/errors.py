@@ -14,13 +14,13 @@ MAX_MESSAGE = 2000
 MAX_FRAMES = 20
 
 
-def describe(error: BaseException, files: Collection[str], forbidden: str | None) -> dict[str, Any]:
+def describe(error: BaseException, files: Collection[str], forbidden: str) -> dict[str, Any]:
     """An exception as plain values.
 
     Args:
         error: what was raised.
         files: the submission's file names; only frames in them are shown.
-        forbidden: the last thing that the code tried and must not do, if it tried any.
+        forbidden: the last thing that the code tried and must not do.
     """
     frames = [
         (frame.filename, frame.lineno or 0, frame.name)

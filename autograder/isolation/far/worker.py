@@ -8,6 +8,7 @@ answers each. It holds no suite, no solution and no submission, so there is noth
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import importlib
 import os
@@ -16,10 +17,11 @@ import socket
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from autograder.isolation.between.channel import Channel
 from autograder.isolation.between.wire import decode, encode
-from autograder.isolation.far import child
+from autograder.isolation.far import child, lockdown
 
 CONTROL = 0  # the descriptor of the control socket
 CHANNEL = 3  # the descriptor of a child's channel
@@ -62,6 +64,8 @@ def _import(names: Sequence[str]) -> list[str]:
                 importlib.import_module(name)
             except ImportError:
                 missing.append(name)
+    with contextlib.suppress(ImportError, OSError):
+        lockdown.prepare()  # where a lock is missing, the first child says so
     if "torch" in sys.modules:
         # One thread computes the same bits everywhere, and no thread pool means that forking is safe.
         sys.modules["torch"].set_num_threads(1)
@@ -97,7 +101,7 @@ def _end(pid: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _receive(control: socket.socket) -> tuple[tuple[object, ...], list[int]]:
+def _receive(control: socket.socket) -> tuple[tuple[Any, ...], list[int]]:
     """One small message and the descriptors that came with it. The near side is trusted."""
     data, ancillary, _, _ = control.recvmsg(1 << 16, socket.CMSG_SPACE(array.array("i").itemsize))
     if not data:
@@ -106,4 +110,3 @@ def _receive(control: socket.socket) -> tuple[tuple[object, ...], list[int]]:
     for _, _, content in ancillary:
         descriptors.frombytes(content)
     return decode(data), list(descriptors)
-

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from autograder.course import Budget
 from autograder.isolation.between.executor import LIBRARY, Gradients, Request
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
-from autograder.isolation.near.worker import Child, Confinement, Died, OutOfTime, Worker
+from autograder.isolation.near.worker import Child, Confinement, Died, OutOfTime, Worker, WorkerError
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Call:
     Attributes:
         changed: the arguments (position or name) that the call changed in place.
         output: what it printed.
+        warnings: what it was warned of, as "RuntimeWarning: overflow encountered in exp".
     """
 
     request: Request
@@ -73,6 +74,7 @@ class Call:
     trouble: Trouble | None = None
     changed: tuple[str, ...] = ()
     output: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -95,8 +97,8 @@ class Session:
     worker: Worker
     name: str
     sources: Mapping[str, str]
-    budget: Budget = Budget()
-    confinement: Confinement = Confinement()
+    budget: Budget = field(default_factory=Budget)
+    confinement: Confinement = field(default_factory=Confinement)
     readable: Sequence[str] = ()
     calls: list[Call] = field(default_factory=list)
     definitions: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -149,7 +151,11 @@ class Session:
             "limits": dict(self.confinement.limits),
             "readable": list(self.readable),
         }
-        call = self._exchange(Request("load", (self.name,)), encode(start), self.budget.load)
+        # No student code runs before the first answer, so this one can be believed.
+        said, why = decode(self._child.ask(encode(start), self.budget.load))
+        if said != "ready":
+            raise WorkerError(f"a submission cannot be shut in on this machine: {why}")
+        call = self._exchange(Request("load", (self.name,)), encode("load"), self.budget.load)
         if call.trouble is not None:
             self.loading_trouble = call.trouble
             self.end()
@@ -170,11 +176,11 @@ class Session:
     def _exchange(self, request: Request, message: bytes, seconds: float) -> Call:
         assert self._child is not None
         try:
-            kind, value, changed, output = decode(self._child.ask(message, seconds), lambda handle: handle)
+            kind, value, changed, output, warned = decode(self._child.ask(message, seconds), lambda handle: handle)
             if kind == "error":
                 return Call(request, trouble=_as_trouble(value), output=_checked_text(output))
-            names = tuple(_checked_text(name) for name in changed)
-            return Call(request, value=value, changed=names, output=_checked_text(output))
+            names, warnings = (tuple(_checked_text(text) for text in texts) for texts in (changed, warned))
+            return Call(request, value=value, changed=names, output=_checked_text(output), warnings=warnings)
         except OutOfTime:
             trouble = Trouble("timeout")
         except Died as died:
@@ -197,6 +203,10 @@ class RemoteModule:
         """What the last call printed."""
         return self._calls[-1].output
 
+    def warnings(self) -> tuple[str, ...]:
+        """What the last call was warned of, as "RuntimeWarning: overflow encountered in exp"."""
+        return self._calls[-1].warnings
+
     def __getattr__(self, name: str) -> Remote:
         if name.startswith("_"):
             raise AttributeError(name)
@@ -217,7 +227,7 @@ class RemoteModule:
 
 
 class Remote:
-    """Something over there: a function, a class, an object, or an attribute of one. Nothing is sent until it is called."""
+    """Something over there: a function, a class, an object or an attribute. Nothing is sent until it is called."""
 
     def __init__(self, perform: Callable[[Request], Any], path: tuple[Any, ...], type_name: str = "") -> None:
         self._perform = perform
@@ -267,7 +277,8 @@ def _as_raised(trouble: Trouble) -> Exception:
         builtin = getattr(builtins, name, None)
         if isinstance(builtin, type) and issubclass(builtin, Exception) and builtin is not Exception:
             try:
-                return type(name, (StudentError, builtin), {"__init__": StudentError.__init__})(trouble)
+                both = type(name, (StudentError, builtin), {"__init__": StudentError.__init__})
+                return cast(Exception, both(trouble))
             except TypeError:  # a layout that does not mix, such as OSError's
                 continue
     return StudentError(trouble)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from autograder.course import GraderError
 from autograder.isolation.between.channel import Channel
 from autograder.isolation.between.wire import WireError, decode, encode
 
@@ -33,8 +34,8 @@ _ENVIRONMENT = {
 }
 
 
-class WorkerError(Exception):
-    """The grader's own side failed: a worker could not start, or a library is missing. Says so in a sentence."""
+class WorkerError(GraderError):
+    """A worker could not start, or a library is missing."""
 
 
 class OutOfTime(Exception):
@@ -103,7 +104,7 @@ class ForkingWorker:
         with theirs:
             self._process = subprocess.Popen(
                 _command("main"),
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 env=_ENVIRONMENT,
@@ -223,7 +224,8 @@ class SpawnedChild:
             stderr=subprocess.DEVNULL,
             env={**system, **_ENVIRONMENT},
         )
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._channel = Channel(self._process.stdout.fileno(), self._process.stdin.fileno())
         self._channel.send(encode(("import", list(libraries))))
 

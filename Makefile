@@ -1,0 +1,44 @@
+# What each command does stands in README.md. Everything runs in .venv, which the first command makes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python -P -m autograder
+
+.DEFAULT_GOAL := check
+
+.venv/installed: pyproject.toml
+	@echo "Setting up .venv (once; PyTorch is large)..."
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, and this is %d.%d. Try: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+.PHONY: setup check hint exercises verify test lint model bench
+
+setup: .venv/installed
+
+check: .venv/installed  ## your exercises; EX=softmax for one
+	@$(RUN) check $(EX)
+
+hint: .venv/installed  ## the next hint: EX=softmax
+	@$(RUN) hint $(EX)
+
+exercises: .venv/installed  ## exercises/ from solutions/
+	@$(RUN) exercises
+
+verify: .venv/installed  ## the course proves itself
+	@$(RUN) verify $(EX)
+
+test: .venv/installed  ## everything that must hold before a change lands
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/python -P -m pytest -q
+	@$(RUN) verify
+
+lint: .venv/installed
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
+
+model: .venv/installed  ## SmolLM2-135M-Instruct, for the final exercise
+	@$(BIN)/python -P -m autograder.real_model
+
+bench: .venv/installed  ## figures, as ratios in one run
+	@$(BIN)/python -P -m pytest -q tests/bench --benchmark-only

@@ -1,0 +1,145 @@
+"""Grades on disk: one JSON file a submission, whole or not at all, and the keys that say when a grade may be reused.
+
+A folder of results holds `NAME.json`, the fixed form, `NAME.log`, what the submission printed, where it printed
+anything, and `.keys/NAME.json`: for each exercise a digest of everything that its grade depends on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from autograder.course import Course, Exercise, GraderError
+from autograder.grades import ExerciseGrade, Grade, as_json, from_json
+from autograder.submission import Submission
+
+KEYS = ".keys"
+MAX_NAME = 200  # bytes of a file's name, of the 255 that file systems take
+_LIBRARIES = ("numpy", "scipy", "torch", "transformers", "pytest", "hypothesis")
+
+
+class ResultError(GraderError):
+    """A result cannot be written or read."""
+
+
+class Results:
+    """A folder of grades."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            (folder / KEYS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ResultError(f"{folder} cannot be used for results: {error.strerror}") from None
+
+    def reusable(self, name: str, keys: Mapping[str, str], protected: bool) -> dict[str, ExerciseGrade]:
+        """The stored grades of those exercises for which nothing has changed since."""
+        try:
+            stored = json.loads((self.folder / KEYS / f"{file_name(name)}.json").read_bytes())
+            text = (self.folder / f"{file_name(name)}.json").read_bytes()
+            if stored["result"] != _digest(text):
+                return {}
+            grade = from_json(json.loads(text))
+            if grade.protected != protected:
+                return {}
+            return {e.name: e for e in grade.exercises if stored["exercises"].get(e.name) == keys.get(e.name, "")}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return {}
+
+    def write(self, grade: Grade, keys: Mapping[str, str]) -> None:
+        """Writes a grade, then its keys, so that a crash in between costs a regrade and nothing else."""
+        name = file_name(grade.submission)
+        text = json.dumps(as_json(grade), indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        log = "".join(f"== {e.name}\n{e.output}\n" for e in grade.exercises if e.output)
+        try:
+            _write_whole(self.folder / f"{name}.json", text)
+            if log:
+                _write_whole(self.folder / f"{name}.log", log.encode("utf-8", "backslashreplace"))
+            content = {"result": _digest(text), "exercises": dict(keys)}
+            _write_whole(self.folder / KEYS / f"{name}.json", json.dumps(content).encode())
+        except OSError as error:
+            raise ResultError(f"the grade of {grade.submission} could not be written: {error.strerror}") from None
+
+
+def read_results(folder: Path) -> list[Grade]:
+    """All grades in a folder, by name.
+
+    Raises:
+        ResultError: there is no such folder, or a file in it is no grade.
+    """
+    if not folder.is_dir():
+        raise ResultError(f"there is no folder {folder}")
+    grades = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            grades.append(from_json(json.loads(path.read_bytes())))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ResultError(f"{path} is no grade: {error}") from None
+    return grades
+
+
+def keys(course: Course, exercises: Iterable[Exercise], submission: Submission) -> dict[str, str]:
+    """For each exercise a digest of all that its grade depends on."""
+    handed_in = _digest(json.dumps([submission.sources, submission.problems], sort_keys=True).encode())
+    return {
+        exercise.name: _digest(f"{handed_in} {_exercise_digest(course, exercise)}".encode()) for exercise in exercises
+    }
+
+
+def file_name(name: str) -> str:
+    """A submission's name as a file's name, one for one: where characters are replaced, a digest is added."""
+    safe = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name).lstrip(".") or "_"
+    encoded = safe.encode("utf-8", "replace")
+    if safe == name and len(encoded) <= MAX_NAME:
+        return safe
+    return f"{encoded[: MAX_NAME - 20].decode('utf-8', 'ignore')}-{_digest(name.encode('utf-8', 'replace'))[:12]}"
+
+
+@lru_cache(maxsize=256)
+def _exercise_digest_of(root: Path, name: str, entry: str) -> str:
+    files = [
+        *(root / "tests" / kind / f"test_{name}.py" for kind in ("visible", "hidden")),
+        root / "tests" / "mistakes" / f"{name}.toml",
+        root / "tests" / "standins" / f"{name}.py",
+        root / "solutions" / f"{name}.py",
+        root / "exercises" / f"{name}.py",
+    ]
+    contents = [_digest(file.read_bytes()) if file.is_file() else "" for file in files]
+    return _digest(" ".join([entry, _program_digest(), *contents]).encode())
+
+
+def _exercise_digest(course: Course, exercise: Exercise) -> str:
+    own = _exercise_digest_of(course.root, exercise.name, repr(exercise))
+    below = [_exercise_digest(course, course.exercise(name)) for name in exercise.builds_on]
+    return _digest(" ".join([own, *below]).encode())
+
+
+@lru_cache(maxsize=1)
+def _program_digest() -> str:
+    """Of this program and of the libraries that grades depend on."""
+    root = Path(__file__).parent
+    program = [_digest(path.read_bytes()) for path in sorted(root.rglob("*.py"))]
+    return _digest(" ".join([*program, sys.version, *(f"{name} {version(name)}" for name in _LIBRARIES)]).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise

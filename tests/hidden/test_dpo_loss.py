@@ -1,0 +1,246 @@
+"""DPO, hidden: sequences against a loop in float64, the loss against NumPy's `logaddexp`, each idea in its own test.
+
+Rounding, in units of half an eps. A token's log-probability takes its logit, the largest one and the logarithm of a
+sum of V numbers that are at most 1: fewer than V + 6 roundings of numbers below 2·|logit| + log V. A sequence adds T
+of them, and all have the same sign. A margin takes three differences and a product of numbers below the largest
+log-probability, and the loss changes no faster than the margin. The inputs are float64 wherever the dtype is not the
+point, so that tolerances lie many digits below any wrong answer, also for results that are computed in float32.
+
+`F.softplus(z)` is z itself for z > 20, which is off by e^-20: a right answer may use it. In float64 the margins here
+stay within ±18, or are so large that nothing is off.
+"""
+
+import math
+
+import numpy as np
+import scipy.special
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograder.suites import assert_close, assert_dtype, assert_equal, points, seeds
+
+# Sequences, places, words: no two alike, and places enough to see a shift in any direction.
+SIZES = st.tuples(st.integers(1, 3), st.integers(4, 7), st.integers(8, 11))
+
+
+def draw(seed, sizes, dtype=torch.float64):
+    """Logits, labels and a mask that keeps at least one label after the first in every row."""
+    generator = torch.Generator().manual_seed(seed)
+    batch, length, vocabulary = sizes
+    logits = 3 * torch.randn(sizes, generator=generator, dtype=dtype)
+    labels = torch.randint(vocabulary, (batch, length), generator=generator)
+    mask = torch.rand((batch, length), generator=generator) < 0.5
+    kept = torch.randint(1, length, (batch,), generator=generator)
+    mask[torch.arange(batch), kept] = True
+    return logits, labels, mask
+
+
+def expected_log_probs(logits, labels, mask):
+    """Label by label, in float64."""
+    batch, length = labels.shape
+    sums = np.zeros(batch)
+    for row in range(batch):
+        for place in range(1, length):
+            if mask[row, place]:
+                log_probs = scipy.special.log_softmax(logits[row, place - 1].double().numpy())
+                sums[row] += log_probs[labels[row, place]]
+    return torch.from_numpy(sums)
+
+
+def permutations(batch, vocabulary, seed=0):
+    """Rows of labels that hold every word once, so that no two places have the same."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randperm(vocabulary, generator=generator) for _ in range(batch)])
+
+
+def draw_logps(seed, batch):
+    """Four rows of log-probabilities between -6 and 0: policy chosen and rejected, reference chosen and rejected."""
+    return -6 * torch.rand((4, batch), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def expected_losses(logps, beta):
+    """The loss of each pair: log(1 + exp(-beta · margin))."""
+    policy_chosen, policy_rejected, reference_chosen, reference_rejected = logps.double().numpy()
+    margins = (policy_chosen - reference_chosen) - (policy_rejected - reference_rejected)
+    return np.logaddexp(0, -beta * margins)
+
+
+def scalar(number):
+    """A float64 tensor without axes."""
+    return torch.tensor(float(number), dtype=torch.float64)
+
+
+@points(0.5, "The log-probability of any completion, in batches of any size")
+@given(seed=seeds(), sizes=SIZES)
+def test_log_prob_values(dpo_loss, seed, sizes):
+    """Each kept label adds the logarithm of its probability under the logits one place earlier; the sum is taken row by
+    row.
+    """
+    logits, labels, mask = draw(seed, sizes)
+    largest = 2 * float(logits.abs().max()) + math.log(sizes[2])
+    result = dpo_loss.sequence_log_probs(logits, labels, mask)
+    assert_close(result, expected_log_probs(logits, labels, mask), terms=sizes[1] + sizes[2], scale=largest)
+
+
+@points(0.5, "Logits predict the next label")
+@given(score=st.floats(0.5, 4), place=st.integers(2, 6))
+def test_shift(dpo_loss, score, place):
+    """The logits at a place are made after reading its token: they say what comes next, not the token itself."""
+    batch, vocabulary = 3, 9
+    labels = permutations(batch, vocabulary)
+    scores = torch.tensor([score, score + 1, score + 2], dtype=torch.float64)
+    # Each place gives a high logit to the label that follows it, and all other words the logit 0.
+    logits = scores[:, None, None] * torch.nn.functional.one_hot(labels.roll(-1, dims=1), vocabulary)
+    mask = torch.zeros(batch, vocabulary, dtype=torch.bool)
+    mask[:, place] = True
+    expected = scores - torch.log(scores.exp() + vocabulary - 1)
+    assert_close(dpo_loss.sequence_log_probs(logits, labels, mask), expected, terms=16, scale=12.0)
+
+
+@points(0.5, "The mask marks labels, not the places that predict them")
+@given(seed=seeds(), place=st.integers(1, 7))
+def test_mask_marks_labels(dpo_loss, seed, place):
+    """`completion_mask[:, t]` is about `labels[:, t]`. When the labels move by one, the mask must move with them."""
+    batch, vocabulary = 2, 8
+    labels = permutations(batch, vocabulary, seed)
+    # The same logits at every place: only which label counts makes a difference.
+    logits = torch.linspace(-2, 3, vocabulary, dtype=torch.float64).expand(batch, vocabulary, vocabulary)
+    mask = torch.zeros(batch, vocabulary, dtype=torch.bool)
+    mask[:, place] = True
+    expected = torch.from_numpy(scipy.special.log_softmax(logits[0, 0].numpy()))[labels[:, place]]
+    assert_close(dpo_loss.sequence_log_probs(logits, labels, mask), expected, terms=16, scale=8.0)
+
+
+@points(0.25, "The first label never counts")
+@given(seed=seeds(), sizes=SIZES)
+def test_first_label(dpo_loss, seed, sizes):
+    """Nothing comes before the first label, so nothing predicts it: it adds nothing, whatever the mask says about it."""
+    logits, labels, mask = draw(seed, sizes)
+    marked, unmarked = mask.clone(), mask.clone()
+    marked[:, 0], unmarked[:, 0] = True, False
+    expected = dpo_loss.sequence_log_probs(logits, labels, unmarked)
+    assert_close(dpo_loss.sequence_log_probs(logits, labels, marked), expected, terms=sizes[1], scale=30.0)
+
+
+@points(0.5, "A sum over exactly the tokens of each completion")
+@given(seed=seeds(), vocabulary=st.integers(2, 40))
+def test_sum_of_what_counts(dpo_loss, seed, vocabulary):
+    """Where all words are equally probable, n tokens have log-probability -n · log V. A mean, or a prompt that is
+    counted, gives another number.
+    """
+    mask = torch.tensor([[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 1, 1, 0]], dtype=torch.bool)
+    labels = torch.randint(vocabulary, (3, 7), generator=torch.Generator().manual_seed(seed))
+    logits = torch.full((3, 7, vocabulary), 1.5, dtype=torch.float64)
+    expected = -mask.sum(dim=1).double() * math.log(vocabulary)
+    assert_close(dpo_loss.sequence_log_probs(logits, labels, mask), expected, terms=7 + vocabulary, scale=4.0)
+
+
+@points(0.5, "Only what predicts the completion learns")
+@given(seed=seeds(), sizes=SIZES)
+def test_what_learns(dpo_loss, seed, sizes):
+    """The gradient is 0 at logits that predict the prompt, padding or nothing at all, and not 0 at those that predict
+    the completion.
+    """
+    logits, labels, mask = draw(seed, sizes)
+    gradient = dpo_loss.sequence_log_probs.gradients(logits, labels, mask).args[0]
+    assert gradient is not None, "no gradient reaches the logits"
+    learns = torch.zeros_like(mask)
+    learns[:, :-1] = mask[:, 1:]
+    assert_equal((gradient != 0).any(dim=-1), learns)
+
+
+@points(0.25, "Logits of ±10000 do not overflow")
+def test_large_logits(dpo_loss):
+    """exp(10000) is infinite and exp(-10000) is 0. The logarithm of a softmax needs neither: work with the logits
+    themselves.
+    """
+    labels = torch.tensor([[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
+    logits = torch.tensor([1e4, 0.0, 1e4, -1e4, 1e4]).expand(2, 5, 5)
+    mask = torch.tensor([[0, 1, 0, 0, 0], [0, 1, 0, 0, 0]], dtype=torch.bool)
+    expected = torch.tensor([-1e4 - math.log(3), -2e4 - math.log(3)])
+    assert_close(dpo_loss.sequence_log_probs(logits, labels, mask), expected, terms=4)
+
+
+@points(0.5, "The loss of any batch")
+@given(seed=seeds(), batch=st.integers(1, 6), beta=st.sampled_from([0.05, 0.3, 1.0, 1.5]))
+def test_loss_values(dpo_loss, seed, batch, beta):
+    """Improvement of the chosen minus improvement of the rejected answer, times beta, through -log sigmoid, and the
+    mean of it.
+    """
+    logps = draw_logps(seed, batch)
+    loss = dpo_loss.dpo_loss(*logps, beta=beta)
+    assert_close(loss, scalar(expected_losses(logps, beta).mean()), terms=6 + batch, scale=20.0)
+
+
+@points(0.5, "β multiplies the margin once, and is 0.1 if not given")
+@given(
+    margin=st.floats(-6, 6).filter(lambda margin: abs(margin) > 0.1),
+    beta=st.sampled_from([None, 0.01, 0.2, 0.5, 1, 3.0]),
+)
+def test_beta_scales_margins(dpo_loss, margin, beta):
+    """The loss of a pair is log(1 + exp(-beta · margin)): beta is a factor inside, not a divisor, and not one of the
+    loss.
+    """
+    nothing = torch.zeros(1, dtype=torch.float64)
+    arguments = {} if beta is None else {"beta": beta}
+    loss = dpo_loss.dpo_loss(nothing + margin, nothing, nothing, nothing, **arguments)
+    assert_close(loss, scalar(np.logaddexp(0, -(0.1 if beta is None else beta) * margin)), terms=6, scale=20.0)
+
+
+@points(0.5, "Only the difference from the reference counts")
+@given(seed=seeds())
+def test_reference(dpo_loss, seed):
+    """What policy and reference have in common cancels, for the chosen and for the rejected answers. Where they agree
+    on all, the loss is log 2.
+    """
+    policy_chosen, policy_rejected = draw_logps(seed, 4)[:2] - 1
+    loss = dpo_loss.dpo_loss(policy_chosen, policy_rejected, policy_chosen, policy_rejected, beta=1.0)
+    assert_close(loss, scalar(math.log(2)), terms=8, scale=8.0)
+
+
+@points(0.5, "Every pair has its own loss, and the batch their mean")
+@given(margins=st.lists(st.floats(1, 15), min_size=1, max_size=4))
+def test_mean_of_losses(dpo_loss, margins):
+    """The sigmoid comes before the mean: one pair in the right order by far must not hide another in the wrong order."""
+    margins = torch.tensor([sign * margin for margin in margins for sign in (1, -1)], dtype=torch.float64)
+    nothing = torch.zeros_like(margins)
+    loss = dpo_loss.dpo_loss(margins, nothing, nothing, nothing, beta=1.0)
+    assert_close(loss, scalar(np.logaddexp(0, -margins.numpy()).mean()), terms=6 + len(margins), scale=15.0)
+
+
+@points(0.5, "Learning raises the chosen answer and lowers the rejected one")
+@given(seed=seeds(), batch=st.integers(1, 5), beta=st.sampled_from([0.1, 0.7, 1.5]))
+def test_gradients(dpo_loss, seed, batch, beta):
+    """By the chosen log-probability, the slope of a pair's loss is -beta · sigmoid(-beta · margin); by the rejected
+    one, the same upwards.
+    """
+    logps = draw_logps(seed, batch)
+    chosen, rejected = dpo_loss.dpo_loss.gradients(*logps, beta=beta).args[:2]
+    assert chosen is not None, "no gradient reaches the chosen answers"
+    assert rejected is not None, "no gradient reaches the rejected answers"
+    slopes = beta * -np.expm1(-expected_losses(logps, beta)) / batch  # 1 - exp(log sigmoid) = sigmoid(-beta · margin)
+    assert_close(chosen, torch.from_numpy(-slopes), terms=16, scale=20 * beta)
+    assert_close(rejected, torch.from_numpy(slopes), terms=16, scale=20 * beta)
+
+
+@points(0.25, "Margins of ±10000 give a finite loss and a finite gradient")
+def test_extreme_margins(dpo_loss):
+    """The pair in the wrong order by far teaches most: its loss grows with the margin and its slope is beta, not 0 and
+    not nan.
+    """
+    margins, nothing = torch.tensor([-1e4, 1e4]), torch.zeros(2)
+    result = dpo_loss.dpo_loss.gradients(margins, nothing, nothing, nothing, beta=1.0)
+    assert_close(result.value, torch.tensor(5e3), terms=4)
+    assert result.args[0] is not None, "no gradient reaches the policy"
+    assert_close(result.args[0].abs().sum(), torch.tensor(0.5), terms=4)
+    assert_close(result.args[1].abs().sum(), torch.tensor(0.5), terms=4)
+
+
+@points(0.25, "float32 stays float32, float64 stays float64")
+def test_dtypes_are_kept(dpo_loss):
+    """The results have the dtype of what came in, for log-probabilities of sequences and for the loss."""
+    for dtype in (torch.float32, torch.float64):
+        logits, labels, mask = draw(0, (2, 4, 8), dtype)
+        assert_dtype(dpo_loss.sequence_log_probs(logits, labels, mask), dtype)
+        assert_dtype(dpo_loss.dpo_loss(*draw_logps(0, 3).to(dtype)), dtype)

@@ -1,0 +1,69 @@
+"""DPO, visible: the worked examples, and the few properties that say what is meant."""
+
+import math
+
+import torch
+from hypothesis import given
+
+from autograder.suites import assert_close, assert_shape, points, tensors
+
+# Words: 0 `Sky:`, 1 `blue`, 2 `.`, 3 padding. One number added to all logits of a place changes no probability.
+LABELS = torch.tensor([[0, 1, 2, 3]])
+PROBABILITIES = torch.tensor(
+    [[[0.1, 0.5, 0.1, 0.3], [0.1, 0.2, 0.6, 0.1], [0.3, 0.1, 0.2, 0.4], [0.25, 0.25, 0.4, 0.1]]], dtype=torch.float64
+)
+LOGITS = PROBABILITIES.log() + torch.tensor([[[2.0], [-1.0], [0.5], [4.0]]])
+
+
+@points(0.5, "The answer of the worked example has log-probability log 0.3")
+def test_worked_example(dpo_loss):
+    """`blue` has probability 0.5 and `.` has 0.6. Each comes from the logits one place earlier; the logarithms add up."""
+    mask = torch.tensor([[False, True, True, False]])
+    expected = torch.tensor([math.log(0.5) + math.log(0.6)], dtype=torch.float64)
+    assert_close(dpo_loss.sequence_log_probs(LOGITS, LABELS, mask), expected, terms=4, scale=4.0)
+
+
+@points(0.5, "Each sequence of a batch has its own mask")
+def test_masks_of_a_batch(dpo_loss):
+    """Only labels where the mask is True count, row by row: the rest of a row adds nothing. One number per sequence."""
+    mask = torch.tensor([[False, True, False, False], [False, False, True, False], [False, True, True, True]])
+    result = dpo_loss.sequence_log_probs(LOGITS.expand(3, -1, -1), LABELS.expand(3, -1), mask)
+    expected = torch.tensor([0.5, 0.6, 0.5 * 0.6 * 0.4], dtype=torch.float64).log()
+    assert_close(result, expected, terms=4, scale=4.0)
+
+
+@points(0.5, "The loss of the worked example is 0.644")
+def test_worked_loss(dpo_loss):
+    """The chosen answer improved by 0.5, the rejected one by -0.5: the loss is -log sigmoid(0.1 · 1)."""
+    chosen, rejected, reference = torch.tensor([[-1.0], [-2.0], [-1.5]], dtype=torch.float64)
+    loss = dpo_loss.dpo_loss(chosen, rejected, reference, reference)
+    assert_close(loss, torch.tensor(0.6443966600735709, dtype=torch.float64), terms=4)
+
+
+@points(0.5, "β multiplies the margin")
+def test_beta(dpo_loss):
+    """With references of 0, log-probabilities -1 and -2, and beta = 10: -log sigmoid(10 · 1) = 4.54e-05."""
+    chosen, rejected, reference = torch.tensor([[-1.0], [-2.0], [0.0]], dtype=torch.float64)
+    loss = dpo_loss.dpo_loss(chosen, rejected, reference, reference, beta=10)
+    assert_close(loss, torch.tensor(4.539889921686465e-05, dtype=torch.float64), terms=4, scale=1.0)
+
+
+@points(0.5, "A policy that still equals its reference has loss log 2")
+@given(chosen=tensors((3,), -50, 0), rejected=tensors((3,), -50, 0))
+def test_untrained(dpo_loss, chosen, rejected):
+    """Only what has changed since the reference counts. Where nothing has, every margin is 0, and -log sigmoid(0) = log
+    2.
+    """
+    loss = dpo_loss.dpo_loss(chosen, rejected, chosen, rejected, beta=0.5)
+    assert_close(loss, torch.tensor(math.log(2)), terms=4)
+
+
+@points(0.5, "A margin of ±1000 does not overflow")
+def test_large_margins(dpo_loss):
+    """sigmoid(-1000) is 0 as a float, and log(0) is infinite. The loss of that pair is 1000: look for a stable log-
+    sigmoid.
+    """
+    margins, nothing = torch.tensor([-1000.0, 1000.0]), torch.zeros(2)
+    loss = dpo_loss.dpo_loss(margins, nothing, nothing, nothing, beta=1.0)
+    assert_shape(loss, (), like=loss)
+    assert_close(loss, torch.tensor(500.0), terms=4)

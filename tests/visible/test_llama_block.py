@@ -1,0 +1,84 @@
+"""A Llama block, visible: the worked examples, and the few properties that say what is meant."""
+
+import numpy as np
+import torch
+
+from autograder.suites import assert_close, assert_equal, points
+
+
+def numbers(*shape):
+    """The same few numbers each time, of both signs."""
+    count = int(np.prod(shape))
+    return torch.sin(torch.arange(1.0, count + 1) * 1.7).reshape(shape) * 2
+
+
+@points(0.5, "RMSNorm: the worked example comes out")
+def test_rms_norm_example(llama_block):
+    """The mean of the squares of [1, 7] is 25; each number is divided by its root, 5. No mean is subtracted."""
+    norm = llama_block.RMSNorm(2)
+    rows = torch.tensor([[1.0, 7.0], [2.0, 14.0], [-7.0, 1.0]])
+    assert_close(norm(rows), torch.tensor([[0.2, 1.4], [0.2, 1.4], [-1.4, 0.2]]), terms=6)
+
+
+@points(0.5, "SwiGLU: the gates open and close the values")
+def test_swiglu_example(llama_block):
+    """The gates go through silu and multiply the up values, entry by entry, before the down projection."""
+    mlp = llama_block.SwiGLU(2, 3)
+    weights = {
+        "gate_proj.weight": torch.tensor([[2.0, 0.0], [0.0, -2.0], [1.0, 1.0]]),
+        "up_proj.weight": torch.tensor([[0.0, 3.0], [3.0, 0.0], [1.0, -2.0]]),
+        "down_proj.weight": torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 10.0]]),
+    }
+    mlp.load_state_dict(weights)
+    # At [1, 1] the gates are 2, -2 and 2, the up values 3, 3 and -1; silu(2) = 1.7615942, silu(-2) = -0.2384058.
+    hidden = [1.7615942 * 3, -0.2384058 * 3, -1.7615942]
+    assert_close(mlp(torch.ones(1, 2)), torch.tensor([[hidden[0], hidden[1] + 10 * hidden[2]]]), terms=10)
+
+
+@points(0.5, "rotate: the worked example comes out")
+def test_rotate_example(llama_block):
+    """Number i and number i + D/2 are one point; position p turns point i by p * base^(-2i/D), against the clock."""
+    x = torch.tensor([1.0, 1.0, 0.0, 0.0]).expand(1, 1, 2, 4).contiguous()
+    turned = [[1.0, 1.0, 0.0, 0.0], np.array([np.cos(2), np.cos(0.02), np.sin(2), np.sin(0.02)]).tolist()]
+    assert_close(llama_block.rotate(x, torch.tensor([0, 2])), torch.tensor([[turned]]), terms=8)
+
+
+@points(0.5, "The block has the names and shapes of Llama's files")
+def test_names(llama_block):
+    """A file's weights find their place by name, and only if the shapes agree: key-value heads are fewer, and as wide."""
+    block = llama_block.LlamaBlock(12, 3, 20, num_kv_heads=1)
+    shapes = {name: list(tensor.shape) for name, tensor in block.state_dict().items()}
+    assert_equal(
+        dict(sorted(shapes.items())),
+        {
+            "input_layernorm.weight": [12],
+            "mlp.down_proj.weight": [12, 20],
+            "mlp.gate_proj.weight": [20, 12],
+            "mlp.up_proj.weight": [20, 12],
+            "post_attention_layernorm.weight": [12],
+            "self_attn.k_proj.weight": [4, 12],
+            "self_attn.o_proj.weight": [12, 12],
+            "self_attn.q_proj.weight": [12, 12],
+            "self_attn.v_proj.weight": [4, 12],
+        },
+    )
+
+
+@points(0.5, "No token sees a later one")
+def test_causal(llama_block):
+    """When the last tokens change, what attention gives for the tokens before them stays the same."""
+    attention = llama_block.GroupedQueryAttention(12, 3, 1)
+    x = numbers(2, 5, 12)
+    changed = torch.cat([x[:, :3], x[:, 3:] + 1.5], dim=1)
+    assert_close(attention(changed)[:, :3], attention(x)[:, :3], terms=20)
+
+
+@points(0.5, "What flows past both parts is x itself")
+def test_residual_stream(llama_block):
+    """With all weights of o_proj and down_proj 0 both parts add nothing, and x must come out as it went in: not normed."""
+    block = llama_block.LlamaBlock(12, 3, 20)
+    silent = ("self_attn.o_proj.weight", "mlp.down_proj.weight")
+    state = {name: value * 0 if name in silent else value for name, value in block.state_dict().items()}
+    block.load_state_dict(state)
+    x = numbers(2, 4, 12)
+    assert_close(block(x), x, terms=4)
