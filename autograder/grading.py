@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from autograder.course import Course, Exercise, holes
+from autograder.diagnosis.diagnose import Knowledge, Replays, diagnose
 from autograder.grades import ExerciseGrade, Grade, TestResult
 from autograder.isolation.near.remote import Session, Stopped
 from autograder.isolation.near.worker import Confinement, Worker
@@ -32,6 +33,7 @@ class Grader:
     suites: Suites
     worker: Worker
     locked: bool
+    _known: dict[str, Knowledge] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -90,8 +92,15 @@ class Grader:
             status = kind if kind in ("timeout", "crashed") else "error"
             return self._ungraded(exercise.name, status, explainer.loading(session.loading_trouble))
         tests = tuple(_result(outcome, explainer) for outcome in outcomes)
+        hints = tuple(diagnose(outcomes, self._knowledge(exercise.name)))
         output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
-        return ExerciseGrade(exercise.name, _status(outcomes), tests, output=output)
+        return ExerciseGrade(exercise.name, _status(outcomes), tests, hints=hints, output=output)
+
+    def _knowledge(self, name: str) -> Knowledge:
+        """What is known of the exercise's calls; kept, for the next submission is asked the same."""
+        if name not in self._known:
+            self._known[name] = Replays(self.course, name)
+        return self._known[name]
 
     def _ungraded(self, name: str, status: str, feedback: str) -> ExerciseGrade:
         tests = (

@@ -1,16 +1,16 @@
 # %% [markdown]
 # # Direct preference optimization
 #
-# A model that can answer does not yet answer *well*. What is good is hard to write down, but easy to point at: shown two
-# answers to the same prompt, a person can say which one is better. A data set of such pairs holds prompts, each with a
-# *chosen* and a *rejected* answer. DPO (Rafailov et al. 2023) learns from them directly: no reward model, no sampling,
-# only a loss that you can compute like any other.
+# A model that can answer does not yet answer *well*. What is good is hard to write down, but easy to point at: shown
+# two answers to the same prompt, a person can say which one is better. A data set of such pairs holds prompts, each
+# with a *chosen* and a *rejected* answer. DPO (Rafailov et al. 2023) learns from them directly: no reward model, no
+# sampling, only a loss that you can compute like any other.
 #
 # It needs two models. The *policy* $\pi_\theta$ is the one that learns. The *reference* $\pi_\mathrm{ref}$ is a frozen
 # copy of it from before the training. For a prompt $x$ with chosen answer $y_w$ (it wins) and rejected answer $y_l$
 # (it loses),
 #
-# $$\mathcal{L}_\mathrm{DPO} = -\log \sigma\left(\beta \left[ \log \frac{\pi_\theta(y_w \mid x)}{\pi_\mathrm{ref}(y_w \mid x)}
+# $$\mathcal{L} = -\log \sigma\left(\beta \left[ \log \frac{\pi_\theta(y_w \mid x)}{\pi_\mathrm{ref}(y_w \mid x)}
 # - \log \frac{\pi_\theta(y_l \mid x)}{\pi_\mathrm{ref}(y_l \mid x)} \right]\right)$$
 #
 # is the loss of the pair (equation 7 of the paper), and a batch has the mean of its pairs. Read it from the inside out:
@@ -23,9 +23,10 @@
 # **Shapes.** `B` pairs, `T` tokens in a sequence, `V` words in the vocabulary. `logits [B, T, V]` and `labels [B, T]`
 # become log-probabilities `[B]`; four of those become one number.
 #
-# **A worked example.** A policy gives the chosen answer the log-probability −1 and the rejected one −2. The reference
-# gave −1.5 to both. So the chosen one has improved by 0.5 and the rejected one by −0.5; the margin is 1. With β = 0.1,
-# σ(0.1) is 0.525 and the loss 0.644. A policy that has learned nothing yet has margin 0 and loss log 2 = 0.693.
+# **A worked example.** A policy gives the chosen answer the log-probability −1 and the rejected one −2; the reference
+# gave them −1.5 and −1.75. So the chosen one has improved by 0.5 and the rejected one by −0.25: the margin is 0.75. With
+# β = 0.1, σ(0.075) is 0.519 and the loss 0.656. A policy that has learned nothing yet has margin 0 and loss
+# log 2 = 0.693.
 
 # %%
 import torch
@@ -45,21 +46,23 @@ import torch.nn.functional as F
 # **The shift.** The logits at place *t* are made *after* reading token *t*: they predict token *t + 1*. So the last
 # logits predict nothing that we know, and the first label is predicted by nothing.
 #
-#     labels        Sky:   blue    .        completion_mask   no    yes   yes
-#                        ↗      ↗
-#     logits at     0      1      2
-#
 # **The mask.** A sequence is prompt, answer and perhaps padding. The prompt is not ours to judge, so only the answer's
 # tokens count. `completion_mask` marks *labels*, so it moves along with them.
 #
-# In the example above, say the model finds "blue" after "Sky:" with probability 0.5 and "." after "Sky: blue" with
-# probability 0.6. The answer has log-probability log 0.5 + log 0.6 = −0.693 − 0.511 = −1.204. It is a sum, not a mean:
-# a mean would change which of two answers of different lengths is the more probable one.
+# | place | 0 | 1 | 2 | 3 |
+# | --- | --- | --- | --- | --- |
+# | label | `Sky:` | `blue` | `.` | padding |
+# | `completion_mask` | False | True | True | False |
+# | predicted by the logits at place | none | 0 | 1 | 2 |
+#
+# Say the model finds `blue` after `Sky:` with probability 0.5, and `.` after `Sky: blue` with probability 0.6. Then the
+# answer has log-probability log 0.5 + log 0.6 = −0.693 − 0.511 = −1.204. It is a sum, not a mean: the mean is the
+# logarithm of no answer's probability, and the loss is about probabilities of answers.
 
 
 # %%
 def sequence_log_probs(logits: torch.Tensor, labels: torch.Tensor, completion_mask: torch.Tensor) -> torch.Tensor:
-    """log p(completion | prompt) = sum over the completion's tokens t of log p(label_t | labels before t)
+    """How probable each completion is: log p(completion) = sum over its tokens t of log p(label_t | labels before t).
 
     Args:
         logits: `[B, T, V]`, where `logits[:, t]` predict `labels[:, t + 1]`.
@@ -69,18 +72,18 @@ def sequence_log_probs(logits: torch.Tensor, labels: torch.Tensor, completion_ma
     Returns:
         `[B]`, one log-probability for each sequence, in the dtype of `logits`; 0 where no label counts.
     """
-    # The logits that predict a label: all places but the last.
+    # The logits that predict a label: all places but the last, [B, T-1, V].
     predictions = ...  # FINISH ME
-    # The labels that they predict: all places but the first. Now both have T - 1 places, and place t belongs to place t.
+    # The labels that they predict: all places but the first, [B, T-1]. Now place t of both belongs together.
     targets = ...  # FINISH ME
-    # Which of these labels count: the mask moves along with the labels.
+    # Which of these labels count, [B, T-1]: the mask moves along with the labels.
     counts = ...  # FINISH ME
-    # The logit of each target. `gather(-1, index)` takes one number from the last axis for each index, and wants
-    # `index` to have that axis too, [B, T-1, 1]: unsqueeze(-1) adds it, squeeze(-1) removes it again.
+    # The logit of each target, [B, T-1]. `gather(-1, index)` picks from the last axis; `index` needs that axis too:
+    # unsqueeze(-1) makes the targets [B, T-1, 1], and squeeze(-1) takes the axis away again.
     target_logits = ...  # FINISH ME
-    # log softmax(z)_i = z_i - log sum_j exp(z_j), where `logsumexp(dim=...)` never overflows.
-    token_log_probs = target_logits - predictions.logsumexp(dim=-1)  # [B, T-1]  # FINISH ME
-    # Keep what counts, put 0 for the rest, and add up each sequence. `torch.where(counts, a, 0.0)` is a good tool.
+    # Its log-probability, [B, T-1]: log softmax(z)_i = z_i - log sum_j exp(z_j). `logsumexp(dim=...)` never overflows.
+    token_log_probs = ...  # FINISH ME
+    # Keep what counts, put 0 in place of the rest, and add up each sequence, [B]. `torch.where(counts, a, 0.0)` helps.
     return ...  # FINISH ME
 
 
@@ -95,9 +98,11 @@ def sequence_log_probs(logits: torch.Tensor, labels: torch.Tensor, completion_ma
 # has in the right order by far pulls with nearly none: there is nothing left to learn from it. And β says when "by far"
 # begins: with a small β, the policy may move far away from the reference; with a large one, it soon has enough.
 #
-# **The catch.** σ(−1000) is too small for a float: it becomes 0, its logarithm −∞, and the gradient nan, for exactly the
-# pair that should teach most. As with log-softmax, take the logarithm by hand: $-\log \sigma(z) = \log(1 + e^{-z})$,
-# which is nearly $-z$ for such a *z*. PyTorch's `F.logsigmoid` does it well at both ends.
+# **The catch.** σ(−1000) is too small for a float: it becomes 0, its logarithm −∞ and the gradient nan, for exactly
+# the pair that should teach most. As with log-softmax, take the logarithm by hand: $-\log \sigma(z) =
+# \log(1 + e^{-z})$, which is nearly $-z$ for such a *z*. PyTorch's `F.logsigmoid` does it well at both ends.
+#
+# The reference is frozen: its log-probabilities are computed under `torch.no_grad()`, and come in as plain numbers.
 
 
 # %%
@@ -108,7 +113,7 @@ def dpo_loss(
     reference_rejected_logps: torch.Tensor,
     beta: float = 0.1,
 ) -> torch.Tensor:
-    """mean of -log sigmoid(beta * ((pi_chosen - ref_chosen) - (pi_rejected - ref_rejected)))   (Rafailov et al. 2023)
+    """The mean of -log sigmoid(beta * ((policy_c - reference_c) - (policy_r - reference_r))) (Rafailov et al. 2023).
 
     Args:
         policy_chosen_logps: `[B]`, log-probabilities of the chosen answers by the model that learns.
@@ -120,10 +125,10 @@ def dpo_loss(
     Returns:
         A scalar in the dtype of the log-probabilities, finite and with a finite gradient for any margin up to ±1e4.
     """
-    # How much more probable than for the reference the chosen answers have become, as a difference of logarithms.
-    chosen_improvement = policy_chosen_logps - reference_chosen_logps  # [B]  # FINISH ME
-    # The same for the rejected answers.
-    rejected_improvement = policy_rejected_logps - reference_rejected_logps  # [B]  # FINISH ME
+    # How much more probable the policy makes the chosen answers than the reference does, as logarithms, [B].
+    chosen_improvement = ...  # FINISH ME
+    # The same for the rejected answers, [B].
+    rejected_improvement = ...  # FINISH ME
     # The loss of each pair: minus the log-sigmoid of beta times its margin. Then, and only then, the mean of the pairs.
     return ...  # FINISH ME
 
@@ -191,16 +196,17 @@ if __name__ == "__main__":
         curves.axvspan(-12, 0, color="0.94", zorder=0)
         curves.text(-11.5, 0.25, "wrong order", color="0.4")
         curves.text(11.5, 10.9, "right order", color="0.4", ha="right")
-        curves.set(xlim=(-12, 12), xlabel="margin", ylabel="loss of the pair", title="A larger β pulls harder, and is content sooner")
+        curves.set(xlim=(-12, 12), xlabel="margin", ylabel="loss of the pair")
+        curves.set_title("A larger β pulls harder, and is content sooner")
         curves.legend(loc="upper center", bbox_to_anchor=(0.62, 0.88))
 
         _, history = train(beta=1.0, steps=200)
-        shades = plt.get_cmap("viridis_r")(torch.linspace(0.05, 0.95, 6).numpy())
+        shades = plt.get_cmap("viridis_r")(torch.linspace(0.2, 1.0, 6).numpy())
         for word, answer, color in zip(ANSWERS, (history - REFERENCE).T, shades, strict=True):
             run.plot(answer, color=color, lw=2)
             run.text(203, answer[-1], word, color=color, va="center")
         run.axhline(0, color="0.6", lw=1, ls=":")
-        run.set(xlim=(0, 250), xlabel="training step (β = 1)", ylabel="log π − log π_ref")
+        run.set(xlim=(0, 250), xlabel="training step (β = 1)", ylabel=r"$\log\,\pi - \log\,\pi_\mathrm{ref}$")
         run.set_title("How much each answer to “The sky is” improves")
 
         where = torch.arange(6)
@@ -209,7 +215,7 @@ if __name__ == "__main__":
             policy, _ = train(beta, steps=400)
             theory = (REFERENCE + HIDDEN_REWARD / beta).softmax(-1)
             bars.bar(where + offset, policy.exp(), 0.26, color=color, label=f"learned, β = {beta}")
-            label = "theory: π_ref · exp(r / β)" if offset else None
+            label = r"theory: $\pi_\mathrm{ref} \cdot e^{r / \beta}$, normalized" if offset else None
             bars.plot(where + offset, theory, "k_", ms=13, mew=2, label=label)
         bars.set_xticks(where, ANSWERS)
         bars.set(ylabel="probability", title="Comparisons alone lead to the best policy")

@@ -15,18 +15,20 @@
 #
 # **The whole block** is two lines. With $x$ of shape `[B, T, C]` (batch, time, channels):
 #
-# $$x \leftarrow x + \mathrm{Attention}(\mathrm{RMSNorm}_1(x)) \qquad x \leftarrow x + \mathrm{SwiGLU}(\mathrm{RMSNorm}_2(x))$$
+# $$x \leftarrow x + \mathrm{Attention}(\mathrm{RMSNorm}_1(x))$$
 #
-# **Shapes.** `B` sequences of `T` tokens, each a vector of `C` numbers; `H` query heads and `H_kv` key-value heads, each
-# `D = C / H` wide. In SmolLM2-135M: C = 576, H = 9, H_kv = 3, D = 64, and 1536 hidden units in its SwiGLU. Its four
-# attention matrices hold 884,736 weights, its three SwiGLU matrices 2,654,208, its two norms 1,152.
+# $$x \leftarrow x + \mathrm{SwiGLU}(\mathrm{RMSNorm}_2(x))$$
+#
+# **Shapes.** `B` sequences of `T` tokens, each a vector of `C` numbers; `H` query heads and `H_kv` key-value heads,
+# each `D = C / H` wide. In SmolLM2-135M: C = 576, H = 9, H_kv = 3, D = 64, and 1536 hidden units in its SwiGLU. In one
+# block its four attention matrices hold 884,736 weights, its three SwiGLU matrices 2,654,208, its two norms 1,152.
 
 # %%
 import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import silu
 
 # %% [markdown]
 # ## Step 1: RMSNorm
@@ -43,7 +45,7 @@ from torch.nn import functional as F
 
 # %%
 class RMSNorm(nn.Module):
-    """y = weight * x / sqrt(mean(x^2) + eps), over the last axis   (Zhang & Sennrich 2019)
+    """y = weight * x / sqrt(mean(x^2) + eps), over the last axis   (Zhang & Sennrich 2019).
 
     Args:
         dim: the size of the last axis, C.
@@ -69,8 +71,8 @@ class RMSNorm(nn.Module):
         """
         # At least float32 inside: in float16 the square of 300 is already infinite.
         wide = x.to(torch.promote_types(x.dtype, torch.float32))  # [..., C]
-        # The mean of the squares of each vector. Keep the axis, so that it broadcasts against the vectors.
-        mean_square = wide.pow(2).mean(dim=-1, keepdim=True)  # [..., 1]  # FINISH ME
+        # The mean of the squares of each vector: [..., 1]. Keep the axis, so that it broadcasts against the vectors.
+        mean_square = ...  # FINISH ME
         normed = wide * torch.rsqrt(mean_square + self.eps)  # [..., C]; rsqrt(a) is 1 / sqrt(a)
         return (self.weight * normed).to(torch.result_type(x, 1.0))  # x's own dtype; a float for integers
 
@@ -78,10 +80,13 @@ class RMSNorm(nn.Module):
 # %% [markdown]
 # ## Step 2: SwiGLU
 #
-# The second part of the block works on every token alone. Two matrices look at the token: one makes `hidden_dim` values
-# (`up`), the other decides how far each of them may pass (`gate`), and a third brings them back to `C` channels (Shazeer 2020):
+# The second part of the block works on every token alone. Two matrices look at the token: one makes `F` hidden values
+# (`up`), the other decides how far each of them may pass (`gate`), and a third brings them back to `C` channels
+# (Shazeer 2020):
 #
-# $$\mathrm{SwiGLU}(x) = W_{down} \, (\mathrm{silu}(W_{gate} x) \odot W_{up} x) \qquad \mathrm{silu}(z) = z \cdot \sigma(z) = \frac{z}{1 + e^{-z}}$$
+# $$\mathrm{SwiGLU}(x) = W_{down} \, (\mathrm{silu}(W_{gate} x) \odot W_{up} x)$$
+#
+# $$\mathrm{silu}(z) = z \cdot \sigma(z) = \frac{z}{1 + e^{-z}}$$
 #
 # **A worked example.** silu lets large numbers through and stops very negative ones: silu(2) = 1.762, silu(0) = 0,
 # silu(−2) = −0.238. A hidden unit with gate 2 and up 3 passes on 1.762 · 3 = 5.285; with gate −2 only −0.715.
@@ -89,7 +94,7 @@ class RMSNorm(nn.Module):
 
 # %%
 class SwiGLU(nn.Module):
-    """y = down(silu(gate(x)) * up(x))   (Shazeer 2020)
+    """y = down(silu(gate(x)) * up(x))   (Shazeer 2020).
 
     Args:
         dim: the size of the last axis, C.
@@ -104,24 +109,27 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Works on every vector by itself: `[..., dim]` to `[..., dim]`."""
-        # The gates go through F.silu and multiply the values, entry by entry: [..., F]. Then down_proj.
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))  # [..., C]  # FINISH ME
+        # The gates, [..., F], go through silu and multiply the up values, entry by entry; then down_proj: [..., C].
+        return ...  # FINISH ME
 
 
 # %% [markdown]
 # ## Step 3: rotate
 #
 # Attention by itself does not know where a token stands. The rotary embedding (Su et al. 2021) tells it by turning
-# queries and keys: the numbers of a head are taken as D/2 points in the plane, and at position $p$ the point number $i$ is turned by
+# queries and keys: the `D` numbers of a head are taken as `D/2` points in the plane, and at position $p$ point number
+# $i$ is turned by the angle
 #
 # $$\theta_i(p) = p \cdot \mathrm{base}^{-2i/D} \qquad i = 0, \dots, D/2 - 1$$
 #
-# A point $(a, b)$ that is turned by $\theta$ is $(a \cos\theta - b \sin\theta, \; b \cos\theta + a \sin\theta)$. Which two numbers make a point? In
-# Llama's files number $i$ goes with number $i + D/2$: the first half holds all the $a$, the second half all the $b$.
+# Which two numbers make a point? In Llama's files number $i$ goes with number $i + D/2$: the first half holds all the
+# $a$, the second half all the $b$. A point $(a, b)$ becomes
 #
-# **A worked example.** `[1, 1, 0, 0]` has D = 4: the points are (1, 0) and (1, 0), and with base 10000 they turn by 1 and
-# by 0.01 radians a position. At position 2 they stand at (cos 2, sin 2) = (−0.416, 0.909) and (cos 0.02, sin 0.02) =
-# (0.9998, 0.0200), so the result is `[−0.416, 0.9998, 0.909, 0.0200]`.
+# $$(a \cos\theta - b \sin\theta, \quad b \cos\theta + a \sin\theta)$$
+#
+# **A worked example.** `[1, 1, 0, 0]` has D = 4: the points are (1, 0) and (1, 0), and with base 10000 they turn by 1
+# and by 0.01 radians a position. At position 2 they stand at (cos 2, sin 2) = (−0.4161, 0.9093) and
+# (cos 0.02, sin 0.02) = (0.9998, 0.0200), so the result is `[−0.4161, 0.9998, 0.9093, 0.0200]`.
 #
 # **Why turn?** A query at position $m$ and a key at position $n$ have turned by angles whose difference depends on
 # $m - n$ alone, and so does their dot product: attention sees distances.
@@ -129,7 +137,7 @@ class SwiGLU(nn.Module):
 
 # %%
 def rotate(x: torch.Tensor, positions: torch.Tensor, base: float = 10000.0) -> torch.Tensor:
-    """Turns the pair (x[i], x[i + D/2]) at position p by the angle p * base^(-2i/D)   (Su et al. 2021)
+    """Turns the pair (x[i], x[i + D/2]) at position p by the angle p * base^(-2i/D)   (Su et al. 2021).
 
     Args:
         x: `[B, H, T, D]`, queries or keys, with an even D.
@@ -146,26 +154,30 @@ def rotate(x: torch.Tensor, positions: torch.Tensor, base: float = 10000.0) -> t
     if D % 2:
         raise ValueError(f"the rotary embedding turns pairs, and {D} numbers cannot be paired")
     pair = torch.arange(D // 2, device=x.device)  # [D/2], the i of the formula
-    # How far each pair turns from one position to the next: 1 for the first, less and less for the others.
-    frequencies = base ** (-2.0 * pair / D)  # [D/2]  # FINISH ME
+    # How far each pair turns from one position to the next, [D/2]: 1 for the first, less and less for the others.
+    frequencies = ...  # FINISH ME
     angles = positions[:, None] * frequencies  # [T, 1] * [D/2] -> [T, D/2]
-    cos, sin = angles.cos(), angles.sin()  # broadcast against [B, H, T, D/2]
+    cos, sin = angles.cos(), angles.sin()  # [T, D/2] each; they broadcast against [B, H, T, D/2]
     first, second = x[..., : D // 2], x[..., D // 2 :]  # the a and the b of all points
-    # The turned points, all the new a first, then all the new b.
-    turned = torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)  # [B, H, T, D]  # FINISH ME
+    # The turned points, all the new a, then all the new b: torch.cat along the last axis, [B, H, T, D].
+    turned = ...  # FINISH ME
     return turned.to(torch.result_type(x, 1.0))  # x's own dtype; a float for integers
 
 
 # %% [markdown]
 # ## Step 4: grouped-query attention
 #
-# While a model writes, the keys and values of all earlier tokens are kept. They are most of its memory, so heads share
-# them: each of the `H_kv` key-value heads serves a group of `H / H_kv` neighbouring query heads (Ainslie et al. 2023).
+# While a model writes, the keys and values of all earlier tokens are kept, and with a long text that fills the memory.
+# So heads share them: each of the `H_kv` key-value heads serves a group of `H / H_kv` neighbouring query heads
+# (Ainslie et al. 2023). Query head $h$ reads key-value head $g$:
 #
-# $$\mathrm{head}_h = \mathrm{softmax}\!\left(\frac{Q_h K_{g}^\top}{\sqrt{D}} + \text{causal mask}\right) V_{g} \qquad g = \left\lfloor \frac{h}{H / H_{kv}} \right\rfloor$$
+# $$\mathrm{head}_h = \mathrm{softmax}\left(\frac{Q_h K_g^\top}{\sqrt{D}}\right) V_g
+# \qquad g = \left\lfloor \frac{h}{H / H_{kv}} \right\rfloor$$
 #
-# **A worked example.** With H = 6 and H_kv = 2 the query heads 0, 1, 2 read key-value head 0, and 3, 4, 5 read head 1. SmolLM2
-# keeps 2 · 3 · 64 = 384 numbers a token and layer, not 2 · 9 · 64 = 1152.
+# where scores of tokens that lie ahead count as $-\infty$, so that their weight is 0.
+#
+# **A worked example.** With H = 6 and H_kv = 2 the query heads 0, 1, 2 read key-value head 0, and 3, 4, 5 read head 1.
+# SmolLM2 keeps 2 · 3 · 64 = 384 numbers for each token and block, where 9 heads of their own would need 1152.
 #
 # Queries and keys are rotated, values are not: they say what a token means, and that is the same wherever it stands.
 
@@ -211,18 +223,18 @@ class GroupedQueryAttention(nn.Module):
         key = self.k_proj(x).view(B, T, self.num_kv_heads, -1).transpose(1, 2)  # [B, H_kv, T, D]
         value = self.v_proj(x).view(B, T, self.num_kv_heads, -1).transpose(1, 2)  # [B, H_kv, T, D]
 
-        # The positions are 0, 1, ..., T - 1. Queries and keys are turned, both with self.base.
         positions = torch.arange(T, device=x.device)  # [T]
-        query, key = ...  # FINISH ME
+        query, key = rotate(query, positions, self.base), rotate(key, positions, self.base)
 
-        # One key and one value for each query head: 0 0 0 1 1 1 for two of them and six query heads.
-        group = self.num_heads // self.num_kv_heads
-        key, value = (heads.repeat_interleave(group, dim=1) for heads in (key, value))  # [B, H, T, D]  # FINISH ME
+        # For each of the H query heads, the number of the key-value head that it reads: [H]. With six query heads and
+        # two key-value heads that is 0 0 0 1 1 1.
+        reads = ...  # FINISH ME
+        key, value = key[:, reads], value[:, reads]  # [B, H, T, D] each
 
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # [B, H, T, T]
-        # What lies ahead (above the diagonal) gets the score -inf. F is not needed: masked_fill, then softmax.
-        ahead = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)  # [T, T]
-        weights = scores.masked_fill(ahead, -torch.inf).softmax(dim=-1)  # [B, H, T, T]  # FINISH ME
+        ahead = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)  # [T, T], True above the diagonal
+        # What lies ahead gets the score -inf (masked_fill); softmax along the keys makes weights of the scores.
+        weights = ...  # FINISH ME
 
         merged = (weights @ value).transpose(1, 2).reshape(B, T, C)  # the heads side by side again
         return self.o_proj(merged)  # [B, T, C]
@@ -237,7 +249,7 @@ class GroupedQueryAttention(nn.Module):
 
 # %%
 class LlamaBlock(nn.Module):
-    """x = x + self_attn(input_layernorm(x)); x = x + mlp(post_attention_layernorm(x))   (Touvron et al. 2023)
+    """x = x + self_attn(input_layernorm(x)); x = x + mlp(post_attention_layernorm(x))   (Touvron et al. 2023).
 
     Args:
         dim: C, the channels.
@@ -265,18 +277,19 @@ class LlamaBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`[B, T, C]` to `[B, T, C]`; no token sees a later one."""
-        # Attention reads the normed x; what it says is added to x itself.
-        x = x + self.self_attn(self.input_layernorm(x))  # [B, T, C]  # FINISH ME
-        # The same with the second norm and the SwiGLU, on the new x.
-        return x + self.mlp(self.post_attention_layernorm(x))  # [B, T, C]  # FINISH ME
+        # Attention reads the normed x; what it says is added to x itself: [B, T, C].
+        x = ...  # FINISH ME
+        # The same with the second norm and the SwiGLU, on the new x: [B, T, C].
+        return ...  # FINISH ME
 
 
 # %% [markdown]
 # ## What you have built
 #
-# Four looks at your own code. RMSNorm brings every vector to one length and keeps its direction. After `rotate` the score of
-# a query and a key is the same along every diagonal: only the distance counts. Six query heads share two key-value heads. And
-# through the whole block, a token is moved by itself and by what came before it, by nothing that comes after.
+# Four looks at your own code. RMSNorm brings every vector to one length and keeps its direction. After `rotate`, a
+# query and a key have the same score along every diagonal: only their distance counts. Six query heads share two
+# key-value heads. And in the whole block a token is changed by itself and by what came before it, never by what comes
+# after.
 
 # %%
 if __name__ == "__main__":
@@ -285,57 +298,55 @@ if __name__ == "__main__":
     from autograder.pictures import show
 
     def draw_norm(axes: plt.Axes) -> None:
-        """A cloud of vectors before and after RMSNorm: each moves along its own ray to one circle."""
-        cloud = torch.randn(90, 2) @ torch.tensor([[1.3, 0.5], [0.0, 0.9]])  # [90, 2]
-        normed = RMSNorm(2)(cloud).detach()  # [90, 2]
-        axes.plot(*torch.stack([cloud, normed]).unbind(-1), color="0.8", linewidth=0.7, zorder=1)
-        axes.scatter(*cloud.T, s=14, color="tab:blue", label="before")
-        axes.scatter(*normed.T, s=14, color="tab:orange", label="after")
-        axes.set(aspect="equal", title="RMSNorm: one length, the same direction", xlim=(-4, 4), ylim=(-3.6, 3.6))
-        axes.legend(loc="upper left")
+        """A cloud of vectors (small dots) and where RMSNorm puts them (large dots): on one circle, along their rays."""
+        cloud = torch.randn(110, 2) @ torch.tensor([[1.3, 0.5], [0.0, 0.9]])  # [110, 2]
+        normed = RMSNorm(2)(cloud).detach()  # [110, 2]
+        directions = torch.atan2(cloud[:, 1], cloud[:, 0])  # [110]
+        axes.plot(*torch.stack([cloud, normed]).unbind(-1), color="0.85", linewidth=0.8, zorder=0)
+        axes.scatter(*cloud.T, s=9, c=directions, cmap="hsv", alpha=0.6)
+        axes.scatter(*normed.T, s=42, c=directions, cmap="hsv", edgecolor="white", linewidth=0.6)
+        axes.set(aspect="equal", xlim=(-3.6, 3.6), ylim=(-3.2, 3.2), title="RMSNorm: one length, the same direction")
 
     def draw_scores(axes: plt.Axes) -> None:
-        """One and the same query and key at all pairs of positions."""
+        """The score of one and the same query and key at all pairs of positions."""
         T, D = 64, 32
-        word = torch.ones(1, 1, T, D)  # the same vector at each position
-        turned = rotate(word, torch.arange(T))[0, 0]  # [T, D]
-        image = axes.imshow(turned @ turned.T / math.sqrt(D), cmap="RdBu_r", vmin=-6, vmax=6)
-        axes.set(title="rotate: the score depends on the distance", xlabel="position of the key")
-        axes.set_ylabel("position of the query")
-        axes.figure.colorbar(image, ax=axes, shrink=0.8)
+        turned = rotate(torch.ones(1, 1, T, D), torch.arange(T))[0, 0]  # [T, D], one vector at every position
+        image = axes.imshow(turned @ turned.T / math.sqrt(D), cmap="magma")
+        axes.set(title="rotate: only the distance counts", xlabel="position of the key", ylabel="position of the query")
+        axes.figure.colorbar(image, ax=axes, shrink=0.9, label="score")
 
     def draw_groups(axes: plt.Axes) -> None:
-        """How strongly each query head's output answers to each key-value head's values."""
+        """How strongly the output of each query head answers to the values of each key-value head."""
         H, H_kv, D = 6, 2, 8
         attention = GroupedQueryAttention(H * D, H, H_kv)
-        with torch.no_grad():
-            attention.o_proj.weight.copy_(torch.eye(H * D))  # the heads' outputs, side by side
+        attention.o_proj.weight.data = torch.eye(H * D)  # so that the heads come out side by side
         heads = attention(torch.randn(1, 10, H * D)).view(10, H, D)
-        reads = torch.zeros(H, H_kv)
+        strengths = torch.zeros(H_kv, H)
         for h in range(H):
             (gradient,) = torch.autograd.grad(heads[:, h].sum(), attention.v_proj.weight, retain_graph=True)
-            reads[h] = gradient.view(H_kv, -1).norm(dim=-1)
-        axes.imshow(reads.T / reads.max(), cmap="Greens", vmin=0, vmax=1)
-        axes.set(title="GroupedQueryAttention: six heads read two", xlabel="query head", ylabel="key-value head")
+            strengths[:, h] = gradient.view(H_kv, -1).norm(dim=-1)
+        axes.imshow(strengths, cmap="Greens", vmin=0, vmax=1.4 * strengths.max(), aspect="auto")
+        for g, h in strengths.nonzero():
+            axes.text(h, g, "reads", ha="center", va="center", fontsize=11)
+        axes.set(title="GroupedQueryAttention: six heads share two", xlabel="query head", ylabel="key-value head")
         axes.set_yticks(range(H_kv))
-        for h in range(H):
-            axes.text(h, int(reads[h].argmax()), "reads", ha="center", va="center", color="white")
 
     def draw_influence(axes: plt.Axes) -> None:
-        """The size of the change in each output for a small change in each input, on a logarithmic scale."""
+        """How much each token's output changes with each token's input."""
         T, C = 24, 48
         block = LlamaBlock(C, num_heads=6, hidden_dim=128, num_kv_heads=2)
         x = torch.randn(1, T, C, requires_grad=True)
         y = block(x)[0]  # [T, C]
         rows = [torch.autograd.grad(y[t].norm(), x, retain_graph=True)[0][0].norm(dim=-1) for t in range(T)]
         influence = torch.stack(rows)  # [T, T]
-        image = axes.imshow(torch.where(influence > 0, influence, torch.nan).log10(), cmap="viridis")
-        axes.set(title="LlamaBlock: nothing comes from ahead", xlabel="a change at this token ...")
-        axes.set_ylabel("... moves the output here")
-        axes.figure.colorbar(image, ax=axes, shrink=0.8, label="log10 of the change")
+        image = axes.imshow(influence.where(influence > 0, torch.nan), cmap="viridis", norm="log")
+        axes.set(title="LlamaBlock: nothing comes from ahead", xlabel="a change of this token ...")
+        axes.set_ylabel("... changes this output")
+        axes.text(0.7 * T, 0.25 * T, "exactly 0", ha="center", color="0.4")
+        axes.figure.colorbar(image, ax=axes, shrink=0.9, label="by how much")
 
     def draw() -> plt.Figure:
-        """RMSNorm on a cloud of points, rotated scores, who reads whom, and who moves whom."""
+        """RMSNorm on a cloud of vectors, scores of rotated vectors, who reads whom, and who changes whom."""
         torch.manual_seed(0)
         figure, axes = plt.subplots(2, 2, figsize=(11, 9), layout="constrained")
         for part, place in zip((draw_norm, draw_scores, draw_groups, draw_influence), axes.flat, strict=True):

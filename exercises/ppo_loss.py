@@ -3,9 +3,9 @@
 #
 # A reward model can tell a good answer from a bad one, but no gradient flows through "the model chose this word". So
 # the model learns by trying: it writes answers, they are scored, and every token that turned out better than expected
-# is made more probable, every other one less. Proximal policy optimization (PPO, Schulman et al. 2017) is the method that
-# made this stable, and it is how the first chat models learned from human feedback. In its language the model is the
-# *policy*, a token is an *action*, and an answer is an *episode*. It rests on two ideas, and you will build both.
+# is made more probable, every other one less. Proximal policy optimization (PPO, Schulman et al. 2017) is the method
+# that made this stable, and it is how the first chat models learned from human feedback. In its language the model is
+# the *policy*, a token is an *action*, and an answer is an *episode*. It rests on two ideas, and you will build both.
 #
 # **1. What does "better than expected" mean?** A second network, the *value* function, guesses at each token how much
 # reward is still to come: $V_t$. Comparing each step with that guess gives its *advantage* (generalized advantage
@@ -13,18 +13,19 @@
 #
 # $$\delta_t = r_t + \gamma V_{t+1} - V_t \qquad\qquad A_t = \delta_t + \gamma\lambda\, A_{t+1}$$
 #
-# **2. How far may one batch carry us?** The answers were written by the *old* policy, the model as it was at that time.
-# After a few updates it is a different model, and what the batch says about it is less and less true. PPO measures the
-# distance by the ratio of a token's two probabilities, and stops caring once that ratio has left a narrow band:
+# **2. How far may one batch carry us?** The answers were written by the *old* policy, the model as it was at that
+# time. After a few updates it is a different model, and what the batch says about it is less and less true. PPO
+# measures the distance by the ratio of a token's two probabilities, and stops caring once that ratio has left a narrow
+# band:
 #
 # $$r_t = \frac{\pi_{\mathrm{new}}(a_t)}{\pi_{\mathrm{old}}(a_t)} \qquad\qquad
 # L = -\,\mathrm{mean}_t\; \min\bigl(r_t A_t,\; \mathrm{clip}(r_t,\, 1-\varepsilon,\, 1+\varepsilon)\, A_t\bigr)$$
 #
 # (The papers call two things *r*: the reward in the first line, the ratio in the second.)
 #
-# **Shapes.** An answer of T tokens has `rewards` `[T]` and `values` `[T + 1]`: one guess before each token, and one for
-# what comes after the last. The loss takes log-probabilities and advantages of any shape, usually `[B, T]`, and is one
-# number.
+# **Shapes.** An answer of T tokens has `rewards` `[T]` and `values` `[T + 1]`: one guess before each token, and one
+# for what comes after the last. The loss takes log-probabilities and advantages of any shape, usually `[B, T]`, and is
+# one number.
 
 # %%
 import torch
@@ -42,13 +43,13 @@ import torch
 # | 1 | 0 + 0.8 − 0.6 | 0.2 |
 # | 2 | 1 + 0.0 − 0.8 | 0.2 |
 #
-# A token also deserves some credit for what it made possible. So walk from the end to the start, and let each step hand
-# a share γλ = 0.5 of its advantage to the step before it: 0.2, then 0.2 + 0.5 · 0.2 = 0.3, then 0.1 + 0.5 · 0.3 = 0.25.
-# The advantages are `[0.25, 0.3, 0.2]`.
+# A token also deserves some credit for what it made possible. So walk from the end to the start, and let each step
+# hand a share γλ = 0.5 of its advantage to the step before it: 0.2, then 0.2 + 0.5 · 0.2 = 0.3, then 0.1 + 0.5 · 0.3 =
+# 0.25. The advantages are `[0.25, 0.3, 0.2]`.
 #
 # Two special cases show what λ does. With λ = 0 an advantage is δ alone: little noise, but all trust is in the value
-# function. With λ = 1 the guesses in between cancel out, and $A_t + V_t$ is what really came, the discounted sum of the
-# rewards: no guess can mislead it, but every accident in the rest of the answer counts. 0.95 lies in between.
+# function. With λ = 1 the guesses in between cancel out, and $A_t + V_t$ is what really came, the discounted sum of
+# the rewards: no guess can mislead it, but every accident in the rest of the answer counts. 0.95 lies in between.
 
 
 # %%
@@ -94,9 +95,9 @@ def generalized_advantage_estimate(
 #
 # In the first and the last row the clipped number wins. It does not depend on the new policy, so its gradient is zero:
 # the batch has nothing more to say about this token. In the other two the step went the wrong way, and must stay free
-# to be undone. That is why PPO takes the *smaller* of the two: it is a pessimist, who believes good news up to the edge of
-# the band, and bad news without limit. The mean of the four is −0.054, and the loss is minus that, 0.054: an optimizer
-# goes down, and we want to go up.
+# to be undone. That is why PPO takes the *smaller* of the two: it is a pessimist, who believes good news up to the
+# edge of the band, and bad news without limit. The mean of the four is −0.054, and the loss is minus that, 0.054: an
+# optimizer goes down, and we want to go up.
 #
 # **The mask.** Answers in a batch differ in length. Padding is nothing that the policy chose, so it belongs neither in
 # the sum nor in the count that the sum is divided by.
@@ -139,11 +140,11 @@ def ppo_loss(
 # %% [markdown]
 # ## What you have built
 #
-# On the left is your loss, turned over, as a function of the ratio. Where a curve is flat its gradient is zero, and the
-# policy is left alone. In the middle an answer of twelve tokens, in which token 6 improved the outlook from 0.3 to 0.8,
-# earns a reward of 1 at the end: λ = 0 credits only the tokens that brought a surprise, λ = 1 all that led up to it. On
-# the right a policy learns from one batch again and again. Without the clip it soon bets everything on a single word,
-# for no better reason than one lucky batch; with it, it moves to the edge of the band and waits for new data.
+# On the left is your loss, turned over, as a function of the ratio. Where a curve is flat its gradient is zero, and
+# the policy is left alone. In the middle an answer of twelve tokens, in which token 6 improved the outlook from 0.3 to
+# 0.8, earns a reward of 1 at the end: λ = 0 credits only the tokens that brought a surprise, λ = 1 all that led up to
+# it. On the right a policy learns from one batch again and again. Without the clip it soon bets everything on a single
+# word, for no better reason than one lucky batch; with it, it moves to the edge of the band and waits for new data.
 
 # %%
 if __name__ == "__main__":

@@ -2,24 +2,26 @@
 # # Softmax
 #
 # A language model ends with one number per word of its vocabulary: a *score* (or *logit*), anything from minus to plus
-# infinity. To choose a word we need *probabilities*: not negative, and together 1. Softmax makes the one from the other:
+# infinity. To choose a word we need *probabilities*: not negative, and together 1. Softmax makes one from the other:
 #
 # $$\mathrm{softmax}(z)_i = \frac{e^{z_i}}{\sum_j e^{z_j}}$$
 #
-# It goes back to Boltzmann (1868), and Bridle (1990) gave it its name. You will meet it again in every exercise:
-# attention is a softmax over words, and every loss takes the logarithm of one.
+# The formula goes back to Boltzmann (1868); Bridle (1990) gave it its name. You will meet it again and again: attention
+# is a softmax over words, and the loss that trains a language model is the logarithm of one.
 #
-# **A worked example.** The scores `[1, 2, 3]` become `[2.718, 7.389, 20.086]` under exp; their sum is `30.193`, so the
-# probabilities are `[0.090, 0.245, 0.665]`. A score that is larger by 1 makes a word *e* times as probable.
+# **A worked example.** The scores `[1, 2, 3]` become `[2.718, 7.389, 20.086]` under exp. Their sum is `30.193`, so the
+# probabilities are `[0.090, 0.245, 0.665]`. A score that is larger by 1 makes a word *e* ≈ 2.718 times as probable.
 #
-# **The catch.** A real model has scores of 1000 now and then, and `np.exp(1000)` is `inf`; `inf / inf` is `nan`. The way
-# out is one idea: softmax does not change when the same number is subtracted from all scores,
+# **The catch.** `np.exp(710)` is too large for a float and becomes `inf`, and `inf / inf` is `nan`; in float32, which
+# models prefer, it happens at 89 already. The way out is one idea: softmax does not change when the same number *c* is
+# subtracted from all scores,
 #
 # $$\frac{e^{z_i - c}}{\sum_j e^{z_j - c}} = \frac{e^{z_i} e^{-c}}{\sum_j e^{z_j} e^{-c}} = \mathrm{softmax}(z)_i$$
 #
 # so choose *c* well and no exponential can overflow.
 #
-# **Shapes.** `scores` may have any number of axes, `[..., V]`; each slice along `axis` is one distribution of its own.
+# **Shapes.** `scores` may have any number of axes. Each slice along `axis` is one distribution of its own: of scores
+# `[2, 3, 5]` with `axis=-1`, six distributions over five words. The result has the shape of the scores.
 
 # %%
 import numpy as np
@@ -27,12 +29,14 @@ import numpy as np
 # %% [markdown]
 # ## Step 1: softmax
 #
-# `-inf` as a score means "never": its probability is exactly 0. That comes for free, for `np.exp(-np.inf)` is `0.0`.
+# A score of `-inf` means "never": its probability is exactly 0. That comes for free, for `np.exp(-np.inf)` is `0.0`.
 
 
 # %%
 def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
-    """softmax(z)_i = exp(z_i) / sum_j exp(z_j)   (Bridle 1990)
+    """Makes probabilities of scores (Bridle 1990).
+
+        softmax(z)_i = exp(z_i) / sum_j exp(z_j)
 
     Args:
         scores: `[...]`, any numbers up to ±1e6, or -inf, with a finite one in every slice along `axis`.
@@ -42,9 +46,9 @@ def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
         Probabilities in the shape of `scores`. Floating dtypes are kept; integers are computed as floats.
     """
     # The largest score of each slice is the number to subtract: then the largest exponent is 0.
-    # With keepdims=True the result keeps its axes, here [..., 1], and so broadcasts against the scores.
+    # With keepdims=True the axis stays, with length 1, and so the result broadcasts against the scores.
     largest = ...  # FINISH ME
-    # exp of what is left, all between 0 and 1.
+    # exp of what is left of each score: all between 0 and 1.
     exponentials = ...  # FINISH ME
     # Each slice divided by its own sum.
     return ...  # FINISH ME
@@ -54,25 +58,28 @@ def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
 # ## Step 2: its logarithm
 #
 # Losses need log-probabilities. `np.log(softmax(z))` fails where a probability is too small for a float: the scores
-# `[0, 1000]` have probabilities `[0, 1]`, and `log(0)` is `-inf`. But the logarithm can be taken by hand:
+# `[0, 1000]` have the probabilities `[0, 1]`, and `np.log(0)` is `-inf`. Take the logarithm on paper instead:
 #
-# $$\log \mathrm{softmax}(z)_i = z_i - c - \log \sum_j e^{z_j - c}$$
+# $$\log \mathrm{softmax}(z)_i = (z_i - c) - \log \sum_j e^{z_j - c}$$
 #
-# which gives `[-1000, 0]`, as it should.
+# With *c* the largest score again, `[0, 1000]` becomes `[-1000, 0]`, as it should. The sum is never below 1, for one of
+# its terms is *e*⁰, and so its logarithm is always finite.
 
 
 # %%
 def log_softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
-    """log softmax(z)_i = z_i - log sum_j exp(z_j)
+    """Makes log-probabilities of scores.
+
+        log softmax(z)_i = z_i - log sum_j exp(z_j)
 
     Args:
         scores: `[...]` as for `softmax`.
         axis: the axis along which the probabilities sum to 1.
 
     Returns:
-        Log-probabilities in the shape of `scores`, finite wherever the scores are.
+        Log-probabilities in the shape of `scores`, finite wherever the scores are. Dtypes as for `softmax`.
     """
-    # As before: subtract each slice's largest score.
+    # As before: each score minus the largest of its slice.
     shifted = ...  # FINISH ME
     # From each, subtract the logarithm of its slice's sum of exponentials.
     return ...  # FINISH ME
@@ -81,7 +88,8 @@ def log_softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
 # %% [markdown]
 # ## What you have built
 #
-# Temperature divides the scores before the softmax: cold makes the best word nearly certain, hot makes all words alike.
+# The last step of every language model. Its *temperature* divides the scores before the softmax: cold makes the best
+# word nearly certain, hot makes all words nearly alike. At every temperature the five probabilities share the whole.
 
 # %%
 if __name__ == "__main__":
@@ -90,22 +98,38 @@ if __name__ == "__main__":
     from autograder.pictures import show
 
     def draw() -> plt.Figure:
-        """The same five scores at three temperatures, and how close softmax comes to choosing the largest."""
-        words, scores = ["Paris", "London", "a", "the", "blue"], np.array([4.0, 2.5, 2.0, 1.5, -1.0])
-        temperatures = [0.5, 1.0, 3.0]
-        figure, (bars, curves) = plt.subplots(1, 2, figsize=(11, 4))
-        for offset, temperature in enumerate(temperatures):
-            bars.bar(np.arange(5) + 0.27 * (offset - 1), softmax(scores / temperature), 0.26, label=f"T = {temperature}")
-        bars.set_xticks(np.arange(5), words)
-        bars.set_ylabel("probability")
-        bars.set_title("The same scores at three temperatures")
-        bars.legend()
-        sweep = np.geomspace(0.1, 20, 200)  # [200]
-        rows = softmax(scores / sweep[:, None])  # [200, 5]
-        curves.semilogx(sweep, rows, label=words)
-        curves.set_xlabel("temperature")
-        curves.set_title("From certain to undecided")
-        curves.legend()
+        """One model's scores for the next word at three temperatures, and at all temperatures in between."""
+        words, scores = ["Paris", "London", "a", "the", "blue"], np.array([4.0, 2.5, 2.0, 1.5, -1.0])  # [5]
+        colors = {0.5: "#2b6cb0", 1.0: "#8e7cc3", 3.0: "#dd6b4d"}
+        figure, (bars, shares) = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
+        figure.suptitle("“The capital of France is …”", fontsize=15)
+
+        for offset, (temperature, color) in enumerate(colors.items()):
+            places = np.arange(5) + 0.28 * (offset - 1)
+            drawn = bars.bar(places, softmax(scores / temperature), 0.26, color=color, label=f"T = {temperature:g}")
+            bars.bar_label(drawn, fmt="{:.2f}", fontsize=8, color=color, padding=2)
+        bars.set_xticks(np.arange(5), [f"{word}\n{score:+.1f}" for word, score in zip(words, scores, strict=True)])
+        bars.set(title="The same scores at three temperatures", xlabel="word and score", ylabel="probability")
+        bars.set_ylim(0, 1.02)
+        bars.legend(frameon=False, loc="upper right")
+        bars.spines[["top", "right"]].set_visible(False)
+
+        temperatures = np.geomspace(0.2, 20, 200)
+        rows = softmax(scores / temperatures[:, None])  # [200, 5]
+        shades = plt.get_cmap("viridis")(np.linspace(0.2, 0.95, 5))
+        shares.stackplot(temperatures, rows.T, colors=shades, alpha=0.85, edgecolor="white", linewidth=0.8)
+        middles = np.cumsum(rows[-1]) - rows[-1] / 2  # [5]: where each band ends on the right, at its middle
+        for word, middle in zip(words, middles, strict=True):
+            shares.text(21, middle, word, va="center")
+        for temperature in colors:
+            shares.axvline(temperature, color="white", linestyle="--", linewidth=1.5)
+            shares.text(temperature, 0.03, f" T = {temperature:g}", color="white")
+        shares.set_xscale("log")
+        shares.set_xticks([0.2, 0.5, 1, 3, 10, 20], ["0.2", "0.5", "1", "3", "10", "20"])
+        shares.set_xticks([], minor=True)
+        shares.set(title="From certain to undecided", xlabel="temperature", ylabel="share of the whole")
+        shares.set(xlim=(0.2, 20), ylim=(0, 1))
+        shares.spines[["top", "right"]].set_visible(False)
         return figure
 
     show(draw)

@@ -1,23 +1,25 @@
 # %% [markdown]
 # # A transformer block
 #
-# A transformer is one block, repeated: 6 times in the first one, 96 times in GPT-3. The block takes a row of vectors, one
-# for each word, and gives back a row of better ones. It does two things, one after the other:
+# A transformer is one block, repeated: 6 times in the first one, 96 times in GPT-3. The block takes a row of vectors,
+# one for each word, and gives back a row of better ones. It does two things, one after the other:
 #
 # 1. **Attention** lets words talk: every position gathers what it needs from the others.
-# 2. **The feed-forward network** lets words think: a small network changes each position by itself, all by the same rule.
+# 2. **The feed-forward network** lets words think: a small network changes each position by itself, all by the same
+#    rule.
 #
-# Neither replaces the vectors. Each *adds* its result to what is there, a **residual connection** (He et al. 2015), so that what
-# is known already gets through, and gradients with it. After each sum a **layer norm** (Ba et al. 2016) brings the
-# vector back to a standard size, however many blocks it has been through. As Vaswani et al. (2017) have it in "Attention Is
-# All You Need", sections 3.1 to 3.3:
+# Neither replaces the vectors. Each *adds* its result to what is there, a **residual connection** (He et al. 2015),
+# so that what is known already gets through, and gradients with it. After each sum a **layer norm** (Ba et al. 2016)
+# brings the vector back to a standard size, however many blocks it has been through. As Vaswani et al. (2017) have it
+# in "Attention Is All You Need", sections 3.1 to 3.3:
 #
 # $$h = \mathrm{LN}_1(x + \mathrm{Attention}(x)) \qquad y = \mathrm{LN}_2(h + \mathrm{FFN}(h))$$
 #
 # $$\mathrm{FFN}(h) = W_2 \max(0,\ W_1 h + b_1) + b_2 \qquad
 # \mathrm{LN}(z) = \frac{z - \mathrm{mean}(z)}{\sqrt{\mathrm{var}(z) + \varepsilon}} \odot \gamma + \beta$$
 #
-# The norm comes *after* the sum, so this is called **post-norm**. (Later models put it before: you will build one of these too.)
+# The norm comes *after* the sum, so this is called **post-norm**. (Later models put it before: you will build one of
+# these too.)
 #
 # **Shapes.** `B` texts at once, `T` words in each, `C` numbers for each word.
 #
@@ -28,55 +30,38 @@
 # | the mask: who may not look where | `[T, T]` |
 # | the result | `[B, T, C]`: the same as `x`, so that blocks can be stacked |
 #
-# **A worked example**, one word with `C = 4`. Say that `x` is `[1, 2, 3, 6]`, and attention adds `[1, 0, -1, 0]`. The sum is
-# `[2, 2, 2, 6]`. Its mean is 3, which leaves `[-1, -1, -1, 3]`; the variance is (1 + 1 + 1 + 9) / 4 = 3; divided by √3 that is
-# `[-0.577, -0.577, -0.577, 1.732]`, and this is `h` as long as γ is 1 and β is 0, as they are at first.
+# **A worked example**, one word with `C = 4`. Say that `x` is `[1, 2, 3, 6]`, and attention adds `[1, 0, -1, 0]`. The
+# sum is `[2, 2, 2, 6]`. Its mean is 3, which leaves `[-1, -1, -1, 3]`; the variance is (1 + 1 + 1 + 9) / 4 = 3;
+# divided by √3 that is `[-0.577, -0.577, -0.577, 1.732]`, and this is `h` as long as γ is 1 and β is 0, as they are
+# at first.
 #
-# **How big is it?** Attention has 4C² + 4C numbers to learn, the feed-forward network 8C² + 5C, the norms 4C: about 12C² for a block. With
-# C = 768 that makes 7,087,872, just what each of the 12 blocks of the smallest GPT-2 has.
+# **How big is it?** Attention has 4C² + 4C numbers to learn, the feed-forward network 8C² + 5C, the norms 4C: about
+# 12C² for a block. With C = 768 that makes 7,087,872, just what each of the 12 blocks of the smallest GPT-2 has.
 
 # %%
 import torch
 from torch import Tensor, nn
 
 # %% [markdown]
-# ## Step 1: who may not look where
+# ## The block, in three steps
 #
-# A model that learns to predict the next word must not see it. So position `t` may look at positions `0 … t`, and all later ones
-# are hidden from it. PyTorch's `nn.MultiheadAttention` wants to know what is *hidden*: its boolean mask is `True` where a query (the
-# row) may **not** look at a key (the column). For three words:
+# An `nn.Module` has two halves. `__init__` makes the *parts*, whose weights are learned; `forward` says how data
+# flows *through* them.
+#
+# **Step 1, the parts.** Their names matter: `state_dict()`, which is what gets saved and loaded, calls every weight
+# by them (`ffn.0.weight`, `norm1.bias`). Only with these names do other people's weights fit into your block.
+#
+# **Step 2, the mask.** A model that learns to predict the next word must not see it. With `causal=True`, position `t`
+# may look at positions `0 … t`, and all later ones are hidden from it. `nn.MultiheadAttention` wants to know what is
+# *hidden*: its boolean mask is `True` where a query (the row) may **not** look at a key (the column). For three
+# words:
 #
 #     [[False,  True,  True],      the first word sees itself alone
 #      [False, False,  True],
 #      [False, False, False]]      the last one sees all
-
-
-# %%
-def future_mask(seq_len: int, device: torch.device | None = None) -> Tensor:
-    """Marks what lies in the future of each position: hidden[t, s] = (s > t).
-
-    Args:
-        seq_len: the number of positions, T.
-        device: where the mask is needed.
-
-    Returns:
-        Booleans `[T, T]`, True where position `t` (row) may not look at position `s` (column).
-    """
-    everything = torch.ones(seq_len, seq_len, dtype=torch.bool, device=device)  # [T, T]
-    # Keep True only above the diagonal. torch.triu keeps an upper triangle; its `diagonal` says where that begins.
-    return ...  # FINISH ME
-
-
-# %% [markdown]
-# ## Step 2: the block
 #
-# An `nn.Module` has two halves. `__init__` makes the *parts*, whose weights are learned; `forward` says how data flows *through* them.
-#
-# The parts' names matter: `state_dict()`, which is what gets saved and loaded, calls every weight by them (`ffn.0.weight`,
-# `norm1.bias`). Only with these names do other people's weights fit into your block.
-#
-# In `forward`, keep an eye on *which* tensor each part gets, and to which its result is added. Most of what goes wrong here
-# goes wrong there, and the shapes never tell.
+# **Step 3, the way through.** Keep an eye on *which* tensor each part gets, and to which its result is added. Most of
+# what goes wrong here goes wrong there, and the shapes never tell.
 
 
 # %%
@@ -96,29 +81,33 @@ class MiniTransformerBlock(nn.Module):
 
     def __init__(self, embed_dim: int, num_heads: int = 2) -> None:
         super().__init__()
-        # nn.MultiheadAttention, with the number of heads asked for. Our first axis is the batch: say so with batch_first=True.
+        # nn.MultiheadAttention, with the number of heads asked for. Our first axis is the batch: batch_first=True.
         self.attn = ...  # FINISH ME
-        # nn.Sequential calls its parts in turn: a Linear from C to 4C, nn.ReLU(), a Linear back to C.
+        # nn.Sequential calls its parts in turn: a Linear from C to 4C, nn.ReLU(), and a Linear back to C.
+        wide = 4 * embed_dim
         self.ffn = ...  # FINISH ME
         # Layer norm over the C numbers of each position.
         self.norm1 = ...  # FINISH ME
-        # A second one with weights of its own.
+        # A second one, with weights of its own.
         self.norm2 = ...  # FINISH ME
 
     def forward(self, x: Tensor, causal: bool = False) -> Tensor:
         """Sends every position through attention and the feed-forward network.
 
         Args:
-            x: `[B, T, C]`, the same float dtype as the weights.
+            x: `[B, T, C]`, in the dtype of the weights.
             causal: if True, no position sees a later one.
 
         Returns:
-            `[B, T, C]`, in the dtype of `x`.
+            `[B, T, C]`, in the same dtype.
         """
-        # What is hidden from whom: [T, T], or None when nothing is.
-        mask = future_mask(x.shape[1], x.device) if causal else None
-        # Self-attention: query, key and value are all x, and attn_mask is the mask. self.attn returns a pair, the result [B, T, C]
-        # and the attention weights; only the result is needed (need_weights=False saves the work for the other).
+        mask = None
+        if causal:
+            everything = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device)  # [T, T]
+            # Of these, keep the True above the diagonal. torch.triu keeps a triangle, which begins at its `diagonal`.
+            mask = ...  # FINISH ME
+        # Self-attention: query, key and value are all x, and the mask is its attn_mask. It returns a pair, the result
+        # [B, T, C] and the attention weights: take the first. (need_weights=False saves the work for the other.)
         attended = ...  # FINISH ME
         # Add it to what was there, then normalise the sum.
         x = ...  # FINISH ME
@@ -129,12 +118,13 @@ class MiniTransformerBlock(nn.Module):
 # %% [markdown]
 # ## What you have built
 #
-# The first two panels ask an untrained block: if the word in this column changed a little, how much would the result in this row change?
-# Without the mask everybody listens to everybody. With it the upper triangle is empty: nobody hears the future. The bright diagonal is
-# the residual connection: a word's own vector gets through best.
+# The first two panels ask an untrained block: if the word in this column changed a little, how much would the result
+# in this row change? Without the mask everybody listens to everybody. With it the upper triangle is empty: nobody
+# hears the future. The bright diagonal is the residual connection: a word's own vector gets through best.
 #
-# The other four put one block to work. It learns to write words backwards, from nothing but random letters. At first its attention
-# looks anywhere; at the end every position has found the one letter that it needs, and nobody told it where to look.
+# The other four put one block to work. It learns to write words backwards, from nothing but random letters. At first
+# its attention looks anywhere; at the end every position has found the one letter that it needs, and nobody told it
+# where to look.
 
 # %%
 if __name__ == "__main__":
@@ -142,11 +132,11 @@ if __name__ == "__main__":
 
     from autograder.pictures import show
 
-    SENTENCE = "the cat sat on the mat because it was tired".split()
+    SENTENCE = ["the", "cat", "sat", "on", "the", "mat", "because", "it", "was", "tired"]
     WORD = "TRANSFORMER"
 
     def influence(block: nn.Module, x: Tensor, causal: bool) -> Tensor:
-        """How much each position's result depends on each position of `x` [1, T, C]: the Jacobian's size, as `[T, T]`."""
+        """The size of the derivative of each position's result by each position of `x` [1, T, C]: `[T, T]`."""
         jacobian = torch.autograd.functional.jacobian(lambda x: block(x, causal=causal), x)  # [1, T, C, 1, T, C]
         return jacobian[0, :, :, 0].norm(dim=(1, 3))  # [T, T]
 
@@ -182,22 +172,25 @@ if __name__ == "__main__":
         """Who influences whom, and a block that learns to write backwards."""
         torch.manual_seed(0)
         figure, ((everyone, past, curve), snapshots) = plt.subplots(2, 3, figsize=(13, 9), layout="constrained")
+        figure.get_layout_engine().set(h_pad=0.12, w_pad=0.1)
 
         block, x = MiniTransformerBlock(32, num_heads=4), torch.randn(1, len(SENTENCE), 32)
         for axes, causal, title in [(everyone, False, "all hear all"), (past, True, "nobody hears the future")]:
-            strength = influence(block, x, causal).sqrt()  # the root: so that weak influences show
-            matrix(axes, strength, SENTENCE, SENTENCE, title=f"causal={causal}: {title}", xlabel="… when this word does")
+            strength = influence(block, x, causal).sqrt()  # the root makes weak influences visible
+            matrix(axes, strength, SENTENCE, SENTENCE, title=f"causal={causal}: {title}")
+            axes.set_xlabel("… when this word does")
             axes.tick_params(axis="x", rotation=60)
         everyone.set_ylabel("how much this word changes …")
 
         model = Reverser()
         ids = torch.tensor([[ord(letter) - ord("A") for letter in WORD]])  # [1, T]
         optimizer, losses = torch.optim.AdamW(model.parameters(), lr=5e-3), []
-        looks = {0: snapshots[0], 35: snapshots[1], 100: snapshots[2]}
+        looks = dict(zip([0, 35, 100], ["looks anywhere", "begins to see", "looks where it must"], strict=True))
         for step in range(101):
             if step in looks:
-                title = f"After {step} steps: looks {['anywhere', 'a little longer', 'where it must'][len(losses) // 35]}"
-                matrix(looks[step], model.looks_at(ids), WORD[::-1], WORD, title=title, xlabel="letter that is looked at")
+                axes = snapshots[list(looks).index(step)]
+                matrix(axes, model.looks_at(ids), WORD[::-1], WORD, title=f"After {step} steps: {looks[step]}")
+                axes.set_xlabel("letter that is looked at")
             batch = torch.randint(26, (64, len(WORD)))  # [64, T]
             loss = nn.functional.cross_entropy(model(batch).flatten(0, 1), batch.flip(1).flatten())
             optimizer.zero_grad()

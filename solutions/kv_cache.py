@@ -2,8 +2,8 @@
 # # The key-value cache
 #
 # A language model writes one token at a time: it reads all it has, chooses the next token, appends it, and reads again.
-# Read everything anew each time, and the thousandth word costs a thousand times what the first did, although 999 of the
-# thousand tokens were there before. The *key-value cache* remembers what can be remembered, and leaves for each new token
+# Read everything anew each time, and the thousandth token costs a thousand times what the first did, although 999 of
+# the thousand were there before. The *key-value cache* remembers what can be remembered, and leaves for each new token
 # only what is really new.
 #
 # What can be remembered? In causal self-attention (Vaswani et al. 2017) the token at position *t* looks back at every
@@ -30,11 +30,11 @@
 # **A worked example.** One head, *C* = *D* = 2, and projections that change nothing, so that query, key and value are
 # the token itself. The tokens `[1, 0]` and `[0, 1]` were read before: their keys and values are in the cache. Now comes
 # `[1, 1]`, alone. Its scores against the three keys are `[1, 1, 2]` / √2 = `[0.707, 0.707, 1.414]`, the weights
-# `[0.248, 0.248, 0.503]`, and the result 0.248 · `[1, 0]` + 0.248 · `[0, 1]` + 0.503 · `[1, 1]` = `[0.752, 0.752]`: what the
-# third of three tokens gets without a cache.
+# `[0.248, 0.248, 0.503]`, and the result 0.248 · `[1, 0]` + 0.248 · `[0, 1]` + 0.503 · `[1, 1]` = `[0.752, 0.752]`:
+# what the third of three tokens gets without a cache.
 #
-# **The price** is memory. Llama 2 7B keeps a key and a value of 4096 numbers in each of its 32 layers: 2 · 32 · 4096 numbers
-# of two bytes are half a megabyte for every token, and 2 GB for a context of 4096.
+# **The price** is memory. Llama 2 7B keeps a key and a value of 4096 numbers in each of its 32 layers: 2 · 32 · 4096
+# numbers of two bytes are half a megabyte for every token, and 2 GB for a context of 4096.
 
 # %%
 import math
@@ -45,8 +45,8 @@ from torch import nn
 # %% [markdown]
 # ## Step 1: the memory
 #
-# The cache knows nothing of attention. It holds two tensors, and whatever comes is put behind what is there, along the
-# axis of the positions. Each text that is being written has a cache of its own, and each layer of a model too.
+# The cache knows nothing of attention. It holds two tensors, and what comes is put behind what is there, along the
+# positions' axis. Each text that is being written has a cache of its own, and each layer of a model too.
 
 
 # %%
@@ -72,6 +72,7 @@ class KVCache:
         else:
             # [B, H, P, D] and [B, H, T, D] make [B, H, P + T, D]. `torch.cat` needs to know which axis grows.
             self.keys = torch.cat([self.keys, key], dim=2)  # FINISH ME
+            # The values likewise.
             self.values = torch.cat([self.values, value], dim=2)  # FINISH ME
         return self.keys, self.values
 
@@ -85,8 +86,8 @@ class KVCache:
 # ## Step 2: attention that remembers
 #
 # The new tokens may be the whole prompt at once, or a single token, or a few in the middle: `forward` is the same for
-# all of them. Only two things are new against plain self-attention. The keys and values take a detour through the cache.
-# And the causal mask is no longer square: with *P* = 3 positions in the cache and *T* = 2 new tokens, it is
+# all of them. Against plain self-attention, only two things are new. The keys and values take a detour through the
+# cache. And the causal mask is no longer square: with *P* = 3 positions in the cache and *T* = 2 new tokens, it is
 #
 # | | 0 | 1 | 2 | 3 | 4 |
 # | --- | --- | --- | --- | --- | --- |
@@ -157,11 +158,11 @@ class CachedSelfAttention(nn.Module):
 # %% [markdown]
 # ## What you have built
 #
-# On the left, twelve tokens that your layer read in five calls. A square is as dark as an output (its row) changes when
-# an input (its column) does: every call sees all that the calls before it left in the cache, and no token sees its
-# future. On the right, the multiplications for one more token, counted by PyTorch while your own code runs. Without a
-# cache the whole text is read again for it, and the longer the text, the worse: twice the length is up to four times the
-# work. With the cache, twice the length is at most twice the work.
+# On the left, twelve tokens that your layer read in five calls. A square is the darker, the more an output (its row)
+# changes when an input (its column) does: every call sees all that the calls before it left in the cache, and no token
+# sees its future. On the right, the multiplications for one more token, counted by PyTorch while your own code runs.
+# Without a cache the whole text is read again for it, and twice the length becomes four times the work. With the cache,
+# twice the length is never more than twice the work.
 
 # %%
 if __name__ == "__main__":
@@ -170,7 +171,7 @@ if __name__ == "__main__":
 
     from autograder.pictures import show
 
-    PIECES = {"the prompt": 5, "1st call": 1, "2nd call": 1, "3rd call": 4, "4th call": 1}
+    PIECES = {"1st call: the prompt": 5, "2nd call": 1, "3rd call": 1, "4th call": 4, "5th call": 1}
     COLOURS = ["Blues", "Oranges", "Greens", "Purples", "Reds"]
 
     def read(layer: CachedSelfAttention, x: torch.Tensor) -> torch.Tensor:
@@ -190,43 +191,45 @@ if __name__ == "__main__":
                 layer(x)
         return counter.get_total_flops() / 2  # it counts additions too
 
-    @torch.no_grad()
+    def changes(layer: CachedSelfAttention, x: torch.Tensor) -> torch.Tensor:
+        """How much each output (row) of one text changes when an input (column) does, `[T, T]`."""
+        columns = []
+        for position in range(x.shape[1]):
+            other = x.clone()
+            other[0, position] += 1
+            columns.append((read(layer, other) - read(layer, x))[0].norm(dim=-1))
+        return torch.stack(columns, dim=1).detach()
+
     def draw() -> plt.Figure:
         """Who hears whom when a text is read in pieces, and what one more token costs."""
         torch.manual_seed(0)
-        figure, (heard, work) = plt.subplots(1, 2, figsize=(12, 5))
-        layer, x = CachedSelfAttention(32, 4), torch.randn(1, 12, 32)
-        changes = torch.zeros(12, 12)  # [output, input]
-        for position in range(12):
-            other = x.clone()
-            other[0, position] += 1
-            changes[:, position] = (read(layer, other) - read(layer, x))[0].norm(dim=-1)
-        end = 0
-        for (name, length), colour in zip(PIECES.items(), COLOURS, strict=True):
-            begin, end = end, end + length
-            rows = torch.full((12, 12), math.nan)
-            rows[begin:end] = torch.where(changes[begin:end] > 1e-6, changes[begin:end], math.nan).sqrt()
-            heard.imshow(rows, cmap=colour, vmin=-0.4, vmax=1.1)
-            heard.axhline(end - 0.5, color="0.75", linewidth=0.8)
-            heard.text(11.8, (begin + end - 1) / 2, name, va="center", color=plt.get_cmap(colour)(0.8), fontsize=11)
-        heard.set_xticks(range(12))
-        heard.set_yticks(range(12))
+        figure, (heard, work) = plt.subplots(1, 2, figsize=(12.5, 5))
+        length, end = sum(PIECES.values()), 0
+        strength = changes(CachedSelfAttention(32, 4), torch.randn(1, length, 32))
+        for (name, size), colour in zip(PIECES.items(), COLOURS, strict=True):
+            begin, end = end, end + size
+            rows = torch.full((length, length), math.nan)
+            rows[begin:end] = torch.where(strength > 1e-6, strength.sqrt(), math.nan)[begin:end]
+            heard.imshow(rows, cmap=colour, vmin=-0.3, vmax=1.3)
+            heard.axhline(end - 0.5, color="0.8", linewidth=0.8)
+            heard.text(length, (begin + end - 1) / 2, name, va="center", color=plt.get_cmap(colour)(0.8), fontsize=11)
+        heard.set_xticks(range(length))
+        heard.set_yticks(range(length))
         heard.set_xlabel("input token")
         heard.set_ylabel("output token")
         heard.set_title("Read in five calls, as if in one")
 
-        wide, contexts = CachedSelfAttention(256, 4), [1, *range(64, 2049, 64)]
+        layer, contexts = CachedSelfAttention(64, 4), [2**power for power in range(12)]
         for cached, colour, label in ((False, "#c44e52", "without a cache"), (True, "#3b6ea5", "with the cache")):
-            counts = [multiplications(wide, context, cached) for context in contexts]
-            work.loglog(contexts, counts, color=colour, linewidth=2.5)
-            work.annotate(label, (contexts[-1], counts[-1]), (-8, 10), textcoords="offset points", ha="right",
-                          color=colour, fontsize=12)  # fmt: skip
+            counts = [multiplications(layer, context, cached) for context in contexts]
+            work.loglog(contexts, counts, "o-", color=colour, linewidth=2.5, label=label)
         work.set_xlabel("tokens before it")
         work.set_ylabel("multiplications")
-        work.set_title("The work for one more token (C = 256, 4 heads)")
+        work.set_title("The work for one more token (C = 64, 4 heads)")
+        work.legend(frameon=False, fontsize=12)
         work.grid(color="0.92")
         work.spines[["top", "right"]].set_visible(False)
-        figure.tight_layout(w_pad=4)
+        figure.tight_layout(w_pad=5)
         return figure
 
     show(draw)

@@ -35,6 +35,7 @@
 
 # %%
 from collections import Counter
+from itertools import pairwise
 
 # %% [markdown]
 # ## Step 1: a text as tokens
@@ -45,7 +46,7 @@ from collections import Counter
 
 # %%
 def byte_tokens(text: str) -> list[bytes]:
-    """The text's UTF-8 bytes, each as a token of its own: `"hé"` gives `[b"h", b"\\xc3", b"\\xa9"]`."""
+    r"""The text's UTF-8 bytes, each as a token of its own: `"hé"` gives `[b"h", b"\xc3", b"\xa9"]`."""
     # `text.encode("utf-8")` is a bytes object, and a loop over it gives numbers: make a token of each.
     return [bytes([number]) for number in text.encode("utf-8")]  # FINISH ME
 
@@ -62,8 +63,8 @@ def byte_tokens(text: str) -> list[bytes]:
 # %%
 def count_pairs(tokens: list[bytes]) -> Counter[tuple[bytes, bytes]]:
     """How often each pair of neighbours occurs: `[b"a", b"b", b"a", b"b"]` has (a, b) twice and (b, a) once."""
-    # `zip` walks along two lists at once. Which second list turns tokens into pairs of neighbours?
-    return Counter(zip(tokens, tokens[1:], strict=False))  # FINISH ME
+    # `pairwise` gives the neighbours, two at a time: first and second, second and third, ... What counts them?
+    return Counter(pairwise(tokens))  # FINISH ME
 
 
 def merge_pair(tokens: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
@@ -78,8 +79,8 @@ def merge_pair(tokens: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
     """
     merged: list[bytes] = []
     for token in tokens:
-        # Does this token complete the pair, together with the token that was put down last? `merged[-1:]` is a list of that
-        # one token, or an empty list at the beginning.
+        # Does this token complete the pair, together with the token that was put down last? `merged[-1:]` is a list
+        # of that one token, or an empty list at the beginning.
         completes = (*merged[-1:], token) == pair  # FINISH ME
         if completes:
             merged[-1] = merged[-1] + token
@@ -207,17 +208,18 @@ if __name__ == "__main__":
     from autograder.pictures import show
 
     STORY = """
-    The lighthouse keeper read the letters of the sea. Every evening the waves wrote a line on the sand, and every morning the
-    keeper walked along the beach and read what the waves had written. Some of the letters were short, and some of the lines
-    were long; most of the words came again and again. So the keeper made a list. The words that came most often got a sign
-    of their own, and the other words were written with the signs of their parts. In the first year the list was short, and the
-    reading was slow. In the second year the list was longer, and the reading was faster. In the tenth year the keeper read a
-    whole storm in one evening, and when the others asked what the sea had said, the keeper answered: the same as ever, but
-    it is saying it in fewer and fewer letters, and the more often it says a thing, the shorter the sign that I need for it.
+    The lighthouse keeper read the letters of the sea. Every evening the waves wrote a line on the sand, and every
+    morning the keeper walked along the beach and read what the waves had written. Some of the letters were short, and
+    some of the lines were long; most of the words came again and again. So the keeper made a list. The words that came
+    most often got a sign of their own, and the other words were written with the signs of their parts. In the first
+    year the list was short, and the reading was slow. In the second year the list was longer, and the reading was
+    faster. In the tenth year the keeper read a whole storm in one evening, and when the others asked what the sea had
+    said, the keeper answered: the same as ever, but it is saying it in fewer and fewer letters, and the more often it
+    says a thing, the shorter the sign that I need for it.
     """
     OTHERS = {
-        "new English text": "The keeper wrote another list for the ships, and the ships read the list in the evening.",
-        "German": "Der Leuchtturmwärter las jeden Abend die Briefe des Meeres, und jedes Jahr wurde seine Liste länger.",
+        "new English text": "The keeper wrote another list for the ships, and the ships read it in the evening.",
+        "German": "Der Leuchtturmwärter las jeden Abend die Briefe des Meeres, und seine Liste wurde länger.",
         "Greek": "Ο φαροφύλακας διάβαζε κάθε βράδυ τα γράμματα της θάλασσας.",
     }
 
@@ -225,42 +227,37 @@ if __name__ == "__main__":
         """A sentence's tokens after more and more merges, and how many bytes a token holds, for four texts."""
         story = " ".join(STORY.split())
         sentence = "Every morning the sea wrote another café"
-        merges = train_bpe(story, 240)
-        texts = {"the training text": story, **OTHERS}
+        merges = train_bpe(story, 1000)
         figure = plt.figure(figsize=(12, 8), layout="constrained")
         boxes, curves = figure.subplots(2, 1, height_ratios=[1.15, 1])
 
-        colors = plt.get_cmap("Set3").colors
-        for row, known in enumerate([0, 10, 30, 80, 240]):
+        colors = plt.get_cmap("Set3").colors  # 12 of them
+        end = len(sentence.encode("utf-8"))
+        for row, known in enumerate([0, 5, 20, 80, len(merges)]):
             ids = encode(sentence, merges[:known])
-            at = 0  # how many of the sentence's bytes stand to the left
-            for place, number in enumerate(ids):
+            at = 0  # how many bytes of the sentence stand to the left
+            for number in ids:
                 token = b"".join(merges[number - 256]) if number > 255 else bytes([number])
-                boxes.barh(row, len(token) - 0.1, left=at, height=0.72, color=colors[place % 12], edgecolor="none")
-                readable = token.isascii()
-                label = token.decode().replace(" ", "␣") if readable else token.hex(" ").upper()
-                middle = at + (len(token) - 0.1) / 2
-                boxes.text(
-                    middle, row, label, ha="center", va="center", fontsize=11 if readable else 7, family="monospace"
-                )
+                boxes.barh(row, len(token) - 0.1, left=at, height=0.72, color=colors[number * 7 % 12], alpha=0.75)
+                text, size = (token.decode().replace(" ", "␣"), 11) if token.isascii() else (token.hex().upper(), 8)
+                center = at + (len(token) - 0.1) / 2
+                boxes.text(center, row, text, size=size, ha="center", va="center", family="monospace")
                 at += len(token)
             boxes.text(-0.6, row, f"{known} merges", ha="right", va="center")
-            boxes.text(at + 0.4, row, f"{len(ids)} tokens", ha="left", va="center", color="0.35")
-        boxes.set(title=f"“{sentence}”, and what a tokenizer makes of it while it learns", xlim=(-5, at + 5))
+            boxes.text(end + 0.4, row, f"{len(ids)} tokens", ha="left", va="center", color="0.35")
+        boxes.set(title=f"“{sentence}”, and what a tokenizer makes of it while it learns", xlim=(-5, end + 5))
         boxes.invert_yaxis()
         boxes.axis("off")
 
-        steps = range(0, 241, 10)
+        steps = [*range(0, len(merges), 5), len(merges)]
+        texts = {"the training text": story, **OTHERS}
         for (name, text), color in zip(texts.items(), ["#1b3a5d", "#2a7fb8", "#e07b39", "#b5323e"], strict=True):
             size = len(text.encode("utf-8"))
-            curves.plot(
-                steps, [size / len(encode(text, merges[:known])) for known in steps], linewidth=2.2, color=color
-            )
-            end = size / len(encode(text, merges))
-            curves.text(243, end, name, va="center", color=color)
-        curves.set(
-            title="How much a token holds", xlabel="merges", ylabel="bytes per token", xlim=(0, 280), ylim=(0.9, None)
-        )
+            held = [size / len(encode(text, merges[:known])) for known in steps]
+            curves.plot(steps, held, linewidth=2.2, color=color)
+            curves.annotate(name, (steps[-1], held[-1]), (8, 0), textcoords="offset points", va="center", color=color)
+        curves.set(title="How much a token holds", xlabel="merges", ylabel="bytes per token", ylim=(0.9, None))
+        curves.set_xlim(0, 1.17 * len(merges))
         curves.spines[["top", "right"]].set_visible(False)
         curves.grid(alpha=0.25)
         return figure

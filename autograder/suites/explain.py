@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from autograder.course import holes
+from autograder.isolation.between.wire import Handle
 from autograder.isolation.near.remote import Call, Remote, Stopped, StudentError, Trouble
 from autograder.suites.compare import Mismatch, as_numpy, describe_kind
 from autograder.suites.runner import Outcome
@@ -163,8 +164,8 @@ def example(call: Call, error: Mismatch | None) -> str:
 
 def show(value: Any) -> str:
     """A value in a few lines at most."""
-    if isinstance(value, Remote):
-        return repr(value)
+    if isinstance(value, (Handle, Remote)):
+        return f"<{value.type_name}>"
     if hasattr(value, "detach") or isinstance(value, (np.ndarray, np.generic)):
         array = as_numpy(value)
         return np.array2string(array, precision=4, separator=", ", threshold=24, edgeitems=2, suppress_small=True)

@@ -3,11 +3,10 @@
 Rounding, in units of half an eps. A token's log-probability takes its logit, the largest one and the logarithm of a
 sum of V numbers that are at most 1: fewer than V + 6 roundings of numbers below 2·|logit| + log V. A sequence adds T
 of them, and all have the same sign. A margin takes three differences and a product of numbers below the largest
-log-probability, and the loss changes no faster than the margin. The inputs are float64 wherever the dtype is not the
-point, so that tolerances lie many digits below any wrong answer, also for results that are computed in float32.
+log-probability, the loss changes no faster than the margin, and log(sigmoid) taken in two steps is off by an eps of 1.
 
-`F.softplus(z)` is z itself for z > 20, which is off by e^-20: a right answer may use it. In float64 the margins here
-stay within ±18, or are so large that nothing is off.
+Sequences are in float64, so that tolerances lie many digits below any wrong answer. Losses are in float32: there, a
+softplus that is a straight line beyond 20, or a sigmoid with something tiny added, costs no test but the extremes.
 """
 
 import math
@@ -56,7 +55,7 @@ def permutations(batch, vocabulary, seed=0):
 
 def draw_logps(seed, batch):
     """Four rows of log-probabilities between -6 and 0: policy chosen and rejected, reference chosen and rejected."""
-    return -6 * torch.rand((4, batch), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return -6 * torch.rand((4, batch), generator=torch.Generator().manual_seed(seed))
 
 
 def expected_losses(logps, beta):
@@ -67,16 +66,14 @@ def expected_losses(logps, beta):
 
 
 def scalar(number):
-    """A float64 tensor without axes."""
-    return torch.tensor(float(number), dtype=torch.float64)
+    """A tensor without axes."""
+    return torch.tensor(float(number))
 
 
 @points(0.5, "The log-probability of any completion, in batches of any size")
 @given(seed=seeds(), sizes=SIZES)
 def test_log_prob_values(dpo_loss, seed, sizes):
-    """Each kept label adds the logarithm of its probability under the logits one place earlier; the sum is taken row by
-    row.
-    """
+    """Each kept label adds the log of its probability under the logits one place earlier; each row has its own sum."""
     logits, labels, mask = draw(seed, sizes)
     largest = 2 * float(logits.abs().max()) + math.log(sizes[2])
     result = dpo_loss.sequence_log_probs(logits, labels, mask)
@@ -126,8 +123,8 @@ def test_first_label(dpo_loss, seed, sizes):
 @points(0.5, "A sum over exactly the tokens of each completion")
 @given(seed=seeds(), vocabulary=st.integers(2, 40))
 def test_sum_of_what_counts(dpo_loss, seed, vocabulary):
-    """Where all words are equally probable, n tokens have log-probability -n · log V. A mean, or a prompt that is
-    counted, gives another number.
+    """Where all V words are equally probable, an answer of n tokens has log-probability -n · log V. A mean, or a
+    prompt that is counted, gives another number.
     """
     mask = torch.tensor([[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 1, 1, 0]], dtype=torch.bool)
     labels = torch.randint(vocabulary, (3, 7), generator=torch.Generator().manual_seed(seed))
@@ -152,9 +149,7 @@ def test_what_learns(dpo_loss, seed, sizes):
 
 @points(0.25, "Logits of ±10000 do not overflow")
 def test_large_logits(dpo_loss):
-    """exp(10000) is infinite and exp(-10000) is 0. The logarithm of a softmax needs neither: work with the logits
-    themselves.
-    """
+    """exp(10000) is infinite and exp(-10000) is 0, but the logarithm of a softmax needs neither: log-softmax does it."""
     labels = torch.tensor([[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
     logits = torch.tensor([1e4, 0.0, 1e4, -1e4, 1e4]).expand(2, 5, 5)
     mask = torch.tensor([[0, 1, 0, 0, 0], [0, 1, 0, 0, 0]], dtype=torch.bool)
@@ -165,9 +160,7 @@ def test_large_logits(dpo_loss):
 @points(0.5, "The loss of any batch")
 @given(seed=seeds(), batch=st.integers(1, 6), beta=st.sampled_from([0.05, 0.3, 1.0, 1.5]))
 def test_loss_values(dpo_loss, seed, batch, beta):
-    """Improvement of the chosen minus improvement of the rejected answer, times beta, through -log sigmoid, and the
-    mean of it.
-    """
+    """The improvement of the chosen minus that of the rejected answer, times beta, through -log sigmoid; then the mean."""
     logps = draw_logps(seed, batch)
     loss = dpo_loss.dpo_loss(*logps, beta=beta)
     assert_close(loss, scalar(expected_losses(logps, beta).mean()), terms=6 + batch, scale=20.0)
@@ -179,20 +172,19 @@ def test_loss_values(dpo_loss, seed, batch, beta):
     beta=st.sampled_from([None, 0.01, 0.2, 0.5, 1, 3.0]),
 )
 def test_beta_scales_margins(dpo_loss, margin, beta):
-    """The loss of a pair is log(1 + exp(-beta · margin)): beta is a factor inside, not a divisor, and not one of the
-    loss.
-    """
-    nothing = torch.zeros(1, dtype=torch.float64)
+    """The loss of a pair is log(1 + exp(-beta · margin)): beta is a factor inside the sigmoid, and nowhere else."""
+    nothing = torch.zeros(1)
     arguments = {} if beta is None else {"beta": beta}
     loss = dpo_loss.dpo_loss(nothing + margin, nothing, nothing, nothing, **arguments)
-    assert_close(loss, scalar(np.logaddexp(0, -(0.1 if beta is None else beta) * margin)), terms=6, scale=20.0)
+    exponent = -(0.1 if beta is None else beta) * margin
+    assert_close(loss, scalar(np.logaddexp(0, exponent)), terms=4, scale=1 + abs(exponent))
 
 
 @points(0.5, "Only the difference from the reference counts")
 @given(seed=seeds())
 def test_reference(dpo_loss, seed):
-    """What policy and reference have in common cancels, for the chosen and for the rejected answers. Where they agree
-    on all, the loss is log 2.
+    """What policy and reference agree on cancels, for the chosen as for the rejected answers. Where they agree on
+    everything, each margin is 0 and the loss is log 2.
     """
     policy_chosen, policy_rejected = draw_logps(seed, 4)[:2] - 1
     loss = dpo_loss.dpo_loss(policy_chosen, policy_rejected, policy_chosen, policy_rejected, beta=1.0)
@@ -203,31 +195,32 @@ def test_reference(dpo_loss, seed):
 @given(margins=st.lists(st.floats(1, 15), min_size=1, max_size=4))
 def test_mean_of_losses(dpo_loss, margins):
     """The sigmoid comes before the mean: one pair in the right order by far must not hide another in the wrong order."""
-    margins = torch.tensor([sign * margin for margin in margins for sign in (1, -1)], dtype=torch.float64)
+    margins = torch.tensor([sign * margin for margin in margins for sign in (1, -1)])
     nothing = torch.zeros_like(margins)
     loss = dpo_loss.dpo_loss(margins, nothing, nothing, nothing, beta=1.0)
-    assert_close(loss, scalar(np.logaddexp(0, -margins.numpy()).mean()), terms=6 + len(margins), scale=15.0)
+    assert_close(loss, scalar(np.logaddexp(0, -margins.double().numpy()).mean()), terms=6 + len(margins), scale=15.0)
 
 
 @points(0.5, "Learning raises the chosen answer and lowers the rejected one")
 @given(seed=seeds(), batch=st.integers(1, 5), beta=st.sampled_from([0.1, 0.7, 1.5]))
 def test_gradients(dpo_loss, seed, batch, beta):
-    """By the chosen log-probability, the slope of a pair's loss is -beta · sigmoid(-beta · margin); by the rejected
-    one, the same upwards.
+    """By the chosen log-probability, a pair's loss has the slope -beta · sigmoid(-beta · margin); by the rejected one,
+    the same with the other sign; and the mean divides both by the number of pairs.
     """
     logps = draw_logps(seed, batch)
     chosen, rejected = dpo_loss.dpo_loss.gradients(*logps, beta=beta).args[:2]
     assert chosen is not None, "no gradient reaches the chosen answers"
     assert rejected is not None, "no gradient reaches the rejected answers"
-    slopes = beta * -np.expm1(-expected_losses(logps, beta)) / batch  # 1 - exp(log sigmoid) = sigmoid(-beta · margin)
+    # exp(-loss) is the sigmoid of beta · margin, and 1 minus it the sigmoid of -beta · margin.
+    slopes = -beta * np.expm1(-expected_losses(logps, beta)) / batch
     assert_close(chosen, torch.from_numpy(-slopes), terms=16, scale=20 * beta)
     assert_close(rejected, torch.from_numpy(slopes), terms=16, scale=20 * beta)
 
 
 @points(0.25, "Margins of ±10000 give a finite loss and a finite gradient")
 def test_extreme_margins(dpo_loss):
-    """The pair in the wrong order by far teaches most: its loss grows with the margin and its slope is beta, not 0 and
-    not nan.
+    """The pair in the wrong order by far teaches most: its loss grows with the margin, and its gradient is neither 0
+    nor nan. The sigmoid itself is 0 there.
     """
     margins, nothing = torch.tensor([-1e4, 1e4]), torch.zeros(2)
     result = dpo_loss.dpo_loss.gradients(margins, nothing, nothing, nothing, beta=1.0)

@@ -67,8 +67,9 @@ def assert_turned(got, x):
 @points(1, "Every number of the sinusoidal encoding is right")
 @given(seq_len=LENGTHS, d_model=WIDTHS)
 def test_sinusoidal_values(positional_encoding, seq_len, d_model):
-    """Column 2i is sin(pos / base^(2i/d_model)), and column 2i + 1 is the cosine of the same angle. If only some
-    columns are wrong, look at the frequencies; if only row 0 is right, look at all of them.
+    """Column 2i is sin(pos / base^(2i/d_model)), and column 2i + 1 is the cosine of the same angle.
+
+    If only some columns are wrong, look at the frequencies; if only row 0 is right, look at all of them.
     """
     got = positional_encoding.sinusoidal_positional_encoding(seq_len, d_model)
     assert_close(got, expected_sinusoids(seq_len, d_model), terms=16 * seq_len)
@@ -85,8 +86,10 @@ def test_sinusoidal_base(positional_encoding, seq_len, d_model, base):
 @points(0.5, "Each pair of columns is one hand of a clock, with an even pace")
 @given(seq_len=LENGTHS, d_model=WIDTHS)
 def test_sinusoidal_pairs(positional_encoding, seq_len, d_model):
-    """Columns 2i and 2i + 1 are the sine and cosine of one angle. So they lie on a circle of radius 1, begin at the
-    angle 0, and turn by the same angle from each position to the next: the first pair by 1.
+    """Columns 2i and 2i + 1 are the sine and cosine of one angle.
+
+    So they lie on a circle of radius 1, begin at the angle 0, and turn by the same angle from each position to the
+    next: the first pair by 1.
     """
     encoding = positional_encoding.sinusoidal_positional_encoding(seq_len, d_model)
     assert_shape(encoding, (seq_len, d_model), like=np.zeros(1))
@@ -100,8 +103,9 @@ def test_sinusoidal_pairs(positional_encoding, seq_len, d_model):
 
 @points(0.25, "The sinusoids are float64, at far positions too")
 def test_sinusoidal_precision(positional_encoding):
-    """The table is float64, and computed so. With float32 angles, far positions lose the digits that tell neighbours
-    apart.
+    """The table is float64, and computed so.
+
+    With float32 angles, far positions lose the digits that tell neighbours apart.
     """
     encoding = positional_encoding.sinusoidal_positional_encoding(2000, 8)
     assert_dtype(encoding, np.float64)
@@ -118,8 +122,9 @@ def test_sinusoidal_odd(positional_encoding, seq_len, d_model):
 @points(1, "Every pair turns by its own angle, in the right direction")
 @given(seed=seeds(), seq_len=LENGTHS, width=WIDTHS)
 def test_rotary_values(positional_encoding, seed, seq_len, width):
-    """The partners are x[i] and x[i + d/2]. At position p they turn by p · base^(-2i/d), from the first towards the
-    second: (1, 0) becomes (cos, sin).
+    """The partners are x[i] and x[i + d/2].
+
+    At position p they turn by p · base^(-2i/d), from the first towards the second: (1, 0) becomes (cos, sin).
     """
     x = normal(seed, (seq_len, width))
     assert_rotated(positional_encoding.apply_rotary_embedding(x), x)
@@ -136,8 +141,9 @@ def test_rotary_base(positional_encoding, seed, seq_len, width, base):
 @points(0.5, "Any number of axes may come before the last two")
 @given(seed=seeds(), batch=BATCHES, seq_len=st.integers(1, 5), width=st.sampled_from([4, 6, 8]))
 def test_rotary_leading_axes(positional_encoding, seed, batch, seq_len, width):
-    """With batches and heads, `[B, H, T, d]`, the position is still the index on the axis before the last. Every batch
-    and head is turned as it would be alone.
+    """With batches and heads, `[B, H, T, d]`, the position is still the index on the axis before the last.
+
+    Every batch and head is turned as it would be alone.
     """
     x = normal(seed, (*batch, seq_len, width))
     got = positional_encoding.apply_rotary_embedding(x)
@@ -151,8 +157,10 @@ def test_rotary_leading_axes(positional_encoding, seed, batch, seq_len, width):
 @points(0.5, "A score depends on how far apart two words are, not on where they stand")
 @given(seed=seeds(), seq_len=LENGTHS, width=WIDTHS)
 def test_rotary_scores_are_relative(positional_encoding, seed, seq_len, width):
-    """Put one query and one key at every position. The dot product of the turned query at p with the turned key at q is
-    the same wherever q - p is the same: this is what RoPE is for. At distance 0 it is what it was before turning.
+    """Put one query and one key at every position.
+
+    The dot product of the turned query at p with the turned key at q is the same wherever q - p is the same: this is
+    what RoPE is for. At distance 0 it is what it was before turning.
     """
     query, key = normal(seed, (2, width))
     queries, keys = (np.tile(vector, (seq_len, 1)) for vector in (query, key))  # [T, d] each
@@ -169,8 +177,10 @@ def test_rotary_scores_are_relative(positional_encoding, seed, seq_len, width):
 
 @points(0.5, "float16, float32 and float64 stay what they are")
 def test_rotary_dtypes(positional_encoding):
-    """The result has the dtype of `x`. Angles are float64 of their own accord, and make a float64 result out of float32
-    vectors unless you see to it. And float32 must not be computed in less than float32.
+    """The result has the dtype of `x`.
+
+    Angles are float64 of their own accord, and make a float64 result out of float32 vectors unless you see to it. And
+    float32 must not be computed in less than float32.
     """
     for dtype in (np.float16, np.float32, np.float64):
         x = normal(5, (2, 6, 8), dtype)

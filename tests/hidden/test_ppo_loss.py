@@ -47,11 +47,11 @@ def assert_change(estimate, before, after, gamma, lam, expected):
     assert_close(results[1] - results[0], expected, terms=4 * steps + 12, scale=3 * SIZE * steps)
 
 
-def batch(seed, shape):
-    """New and old log-probabilities and advantages: about half of the ratios outside the band, on either side."""
+def batch(seed, shape, spread=1.0):
+    """New and old log-probabilities and advantages; with spread 1 half of the ratios are outside the band."""
     numbers = np.random.default_rng(seed)
     old = -numbers.uniform(1.0, 5.0, shape)
-    new = old + numbers.uniform(-1.0, 1.0, shape)
+    new = old + numbers.uniform(-spread, spread, shape)
     return tuple(torch.from_numpy(array) for array in (new, old, numbers.normal(size=shape)))
 
 
@@ -129,6 +129,8 @@ def test_advantage_dtypes(ppo_loss):
         assert_advantages(got, expected)
     assert_advantages(ppo_loss.generalized_advantage_estimate(rewards, values.float(), gamma=0.9, lam=0.8), expected)
     assert_advantages(ppo_loss.generalized_advantage_estimate(rewards, values, gamma=0.9, lam=0.8), expected)
+    undiscounted = ppo_loss.generalized_advantage_estimate(rewards, values, gamma=1, lam=0.5)
+    assert_advantages(undiscounted, discounted(rewards, values, 1.0, 0.5))
 
 
 @points(0.5, "The clip bites on both sides, and only where the news is good")
@@ -155,18 +157,19 @@ def test_mean_over_all(ppo_loss, seed, shape, epsilon):
 
 @points(0.25, "epsilon is 0.2 where nothing else is said")
 def test_default_epsilon(ppo_loss):
-    """The default is part of the contract: a ratio counts from 0.8 to 1.2."""
+    """The default is part of the contract: a ratio counts from 0.8 to 1.2. epsilon is the fourth argument."""
     ratios = torch.tensor([0.75, 0.85, 1.15, 1.25], dtype=torch.float64)
     for sign in (1.0, -1.0):
         entries = (ratios.log() - 1, torch.full_like(ratios, -1.0), torch.full_like(ratios, sign))
         assert_loss(ppo_loss.ppo_loss(*entries), terms_of(*entries, 0.2))
+        assert_loss(ppo_loss.ppo_loss(*entries, 0.22), terms_of(*entries, 0.22))
 
 
 @points(0.5, "The mask counts each entry that it keeps once, and no other")
 @given(seed=seeds(), counts=st.permutations([1, 2, 4, 6]), columns=st.permutations(range(6)))
 def test_mask(ppo_loss, seed, counts, columns):
     """The mean is over the kept entries of all rows together: a token of a short answer weighs as much as any other."""
-    entries = batch(seed, (4, 6))
+    entries = batch(seed, (4, 6), spread=0.2)  # all ratios are in the band, for this is about the mask alone
     mask = (torch.arange(6) < torch.tensor(counts)[:, None])[:, columns]  # [4, 6], another count in each row
     assert_loss(ppo_loss.ppo_loss(*entries, epsilon=0.3, mask=mask), terms_of(*entries, 0.3)[mask])
 
@@ -196,10 +199,10 @@ def test_data_gets_no_gradient(ppo_loss, seed):
 def test_loss_dtypes(ppo_loss):
     """The loss has the dtype of the log-probabilities; advantages of +1 and -1 may come as whole numbers."""
     new, old, advantages = torch.tensor([-1, -3, -2]), torch.tensor([-2, -2, -2]), torch.tensor([1, -1, 4])
-    expected = terms_of(new, old, advantages, 0.4)
+    expected = terms_of(new, old, advantages, 1.8)  # e and 1/e are in the band
     for dtype in (torch.float32, torch.float64):
-        got = ppo_loss.ppo_loss(new.to(dtype), old.to(dtype), advantages.to(dtype), epsilon=0.4)
+        got = ppo_loss.ppo_loss(new.to(dtype), old.to(dtype), advantages.to(dtype), epsilon=1.8)
         assert_dtype(got, dtype)
         assert_loss(got, expected)
-        assert_loss(ppo_loss.ppo_loss(new.to(dtype), old.to(dtype), advantages, epsilon=0.4), expected)
-    assert_loss(ppo_loss.ppo_loss(new, old, advantages, epsilon=0.4), expected)
+        assert_loss(ppo_loss.ppo_loss(new.to(dtype), old.to(dtype), advantages, epsilon=1.8), expected)
+    assert_loss(ppo_loss.ppo_loss(new, old, advantages, epsilon=1.8), expected)

@@ -7,7 +7,7 @@ from hypothesis import given
 
 from autograder.suites import assert_close, assert_shape, points, tensors
 
-# Words: 0 `Sky:`, 1 `blue`, 2 `.`, 3 padding. One number added to all logits of a place changes no probability.
+# Words: 0 `Sky:`, 1 `blue`, 2 `.`, 3 padding. A number added to all logits of a place changes nothing.
 LABELS = torch.tensor([[0, 1, 2, 3]])
 PROBABILITIES = torch.tensor(
     [[[0.1, 0.5, 0.1, 0.3], [0.1, 0.2, 0.6, 0.1], [0.3, 0.1, 0.2, 0.4], [0.25, 0.25, 0.4, 0.1]]], dtype=torch.float64
@@ -32,20 +32,21 @@ def test_masks_of_a_batch(dpo_loss):
     assert_close(result, expected, terms=4, scale=4.0)
 
 
-@points(0.5, "The loss of the worked example is 0.644")
+@points(0.5, "The loss of the worked example is 0.656")
 def test_worked_loss(dpo_loss):
-    """The chosen answer improved by 0.5, the rejected one by -0.5: the loss is -log sigmoid(0.1 · 1)."""
-    chosen, rejected, reference = torch.tensor([[-1.0], [-2.0], [-1.5]], dtype=torch.float64)
-    loss = dpo_loss.dpo_loss(chosen, rejected, reference, reference)
-    assert_close(loss, torch.tensor(0.6443966600735709, dtype=torch.float64), terms=4)
+    """The chosen answer improved by 0.5, the rejected one by -0.25: the loss is -log sigmoid(0.1 · 0.75)."""
+    policy_chosen, policy_rejected = torch.tensor([[-1.0], [-2.0]])
+    reference_chosen, reference_rejected = torch.tensor([[-1.5], [-1.75]])
+    loss = dpo_loss.dpo_loss(policy_chosen, policy_rejected, reference_chosen, reference_rejected)
+    assert_close(loss, torch.tensor(0.6563501408267951), terms=4)
 
 
 @points(0.5, "β multiplies the margin")
 def test_beta(dpo_loss):
     """With references of 0, log-probabilities -1 and -2, and beta = 10: -log sigmoid(10 · 1) = 4.54e-05."""
-    chosen, rejected, reference = torch.tensor([[-1.0], [-2.0], [0.0]], dtype=torch.float64)
+    chosen, rejected, reference = torch.tensor([[-1.0], [-2.0], [0.0]])
     loss = dpo_loss.dpo_loss(chosen, rejected, reference, reference, beta=10)
-    assert_close(loss, torch.tensor(4.539889921686465e-05, dtype=torch.float64), terms=4, scale=1.0)
+    assert_close(loss, torch.tensor(4.539889921686465e-05), scale=1.0)
 
 
 @points(0.5, "A policy that still equals its reference has loss log 2")

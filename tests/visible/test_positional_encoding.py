@@ -19,8 +19,9 @@ def test_sinusoidal_worked_example(positional_encoding):
 @points(0.5, "There is one row for each position, and row 0 says 0, 1, 0, 1, ...")
 @given(seq_len=st.integers(1, 9), pairs=st.integers(1, 6))
 def test_sinusoidal_first_row(positional_encoding, seq_len, pairs):
-    """Positions count from 0. There all angles are 0: the sines (even columns) are 0 and the cosines (odd columns) are
-    1.
+    """Positions count from 0.
+
+    There all angles are 0: the sines (even columns) are 0 and the cosines (odd columns) are 1.
     """
     encoding = positional_encoding.sinusoidal_positional_encoding(seq_len, 2 * pairs)
     assert_shape(encoding, (seq_len, 2 * pairs))
@@ -43,9 +44,7 @@ def test_rotary_worked_example(positional_encoding):
 @points(0.5, "Turning a vector does not change its length")
 @given(seed=seeds(), shape=st.sampled_from([(3, 4), (5, 8), (2, 4, 6), (2, 3, 4, 10)]))
 def test_rotary_keeps_lengths(positional_encoding, seed, shape):
-    """A rotation changes where a pair of numbers points, and never how long it is: not for one pair, not for the
-    vector.
-    """
+    """A rotation changes where a pair of numbers points, and never how long it is."""
     x = np.random.default_rng(seed).normal(size=shape)
     turned = positional_encoding.apply_rotary_embedding(x)
     assert_shape(turned, shape, like=x)
@@ -55,9 +54,7 @@ def test_rotary_keeps_lengths(positional_encoding, seed, shape):
 
 @points(0.5, "float32 vectors stay float32")
 def test_rotary_keeps_float32(positional_encoding):
-    """A float32 model must stay one: np.cos of float64 angles is float64, and so is everything that it is multiplied
-    by.
-    """
+    """A float32 model must stay one. np.cos of float64 angles is float64, and so is every product with it."""
     x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(3, 8)
     assert_dtype(positional_encoding.apply_rotary_embedding(x), np.float32)
 

@@ -19,17 +19,15 @@ def random_weights(C, generator):
 
 def load(block, weights):
     """Puts the weights into the block."""
-    missing, _ = block.load_state_dict(weights, strict=False)
-    if missing:
-        raise Mismatch(f"the block has no `{missing[0]}`", None, None)
+    _, lacking = block.load_state_dict(weights, strict=False)
+    if lacking:
+        raise Mismatch(f"the block has no `{lacking[0]}`", None, None)
     return block
 
 
 @points(0.5, "The parts have the names that were asked for")
 def test_names(transformer_block):
-    """The block keeps its parts as `self.attn`, `self.ffn`, `self.norm1` and `self.norm2`, so that weights find their
-    places.
-    """
+    """Weights find their places by the parts' names: `self.attn`, `self.ffn`, `self.norm1` and `self.norm2`."""
     names = set(transformer_block.MiniTransformerBlock(8).state_dict())
     wanted = set(random_weights(8, torch.Generator()))
     if wanted - names:
@@ -40,8 +38,9 @@ def test_names(transformer_block):
 
 @points(0.75, "The worked example comes out")
 def test_worked_example(transformer_block):
-    """Attention adds [1, 0, -1, 0] to [1, 2, 3, 6], and the sum [2, 2, 2, 6] is normalised. The feed-forward network adds
-    nothing here, and normalising once more changes nothing that one could see.
+    """Attention adds [1, 0, -1, 0] to [1, 2, 3, 6], and the sum [2, 2, 2, 6] is normalised.
+
+    The feed-forward network adds nothing here, and normalising once more changes nothing that one could see.
     """
     weights = {name: torch.zeros_like(weight) for name, weight in random_weights(4, torch.Generator()).items()}
     weights["norm1.weight"] = weights["norm2.weight"] = torch.ones(4)
@@ -55,8 +54,9 @@ def test_worked_example(transformer_block):
 
 @points(1, "With the same weights it is PyTorch's own layer")
 def test_like_pytorch(transformer_block):
-    """`nn.TransformerEncoderLayer` is the same block under other names. With the same weights it must give the same
-    numbers, for two texts of five words, and 3 heads.
+    """`nn.TransformerEncoderLayer` is the same block under other names.
+
+    With the same weights it must give the same numbers, for two texts of five words, and 3 heads.
     """
     B, T, C, num_heads = 2, 5, 12, 3
     generator = torch.Generator().manual_seed(0)
@@ -68,15 +68,15 @@ def test_like_pytorch(transformer_block):
         renamed = {key.replace(ours, name): weight for key, weight in renamed.items()}
     layer.load_state_dict(renamed)
     block = load(transformer_block.MiniTransformerBlock(C, num_heads=num_heads), weights)
-    assert_close(
-        block(x), layer(x.double()).detach(), terms=12 * C + T
-    )  # sums of at most 4C terms, one after the other
+    # Sums of C, T, C, C, 4C terms, one after the other, and two norms.
+    assert_close(block(x), layer(x.double()).detach(), terms=12 * C + T)
 
 
 @points(0.75, "With causal=True no position sees a later one")
 def test_causal(transformer_block):
-    """When the last of four words changes, the results for the first three stay as they are with `causal=True`;
-    without it they change.
+    """When the last of four words changes, the results for the first three stay as they are with `causal=True`.
+
+    Without it they change.
     """
     generator = torch.Generator().manual_seed(1)
     x, weights = torch.randn(1, 4, 8, generator=generator), random_weights(8, generator)

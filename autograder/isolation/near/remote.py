@@ -122,7 +122,7 @@ class Session:
         """
         if self.load():
             raise Stopped(self.loading_trouble)  # type: ignore[arg-type]
-        call = self._ask(request)
+        call = self._ask(Request(*(_sendable(part) for part in request)))
         self.calls.append(call)
         if call.trouble is None:
             return call.value
@@ -171,7 +171,7 @@ class Session:
             self.end()
             self.loading_trouble = Trouble("timeout")
             return Call(request, trouble=self.loading_trouble)
-        return self._exchange(request, encode(tuple(request), _as_handle), min(left, self.budget.call))
+        return self._exchange(request, encode(tuple(request)), min(left, self.budget.call))
 
     def _exchange(self, request: Request, message: bytes, seconds: float) -> Call:
         assert self._child is not None
@@ -265,11 +265,17 @@ class Remote:
         return value
 
 
-def _as_handle(value: object) -> Handle:
-    """What a remote object is called over there."""
-    if isinstance(value, Remote) and len(value._path) == 1 and isinstance(value._path[0], Handle):
+def _sendable(value: Any) -> Any:
+    """The value with every remote object as its handle."""
+    if isinstance(value, Remote):
+        if len(value._path) > 1 or not isinstance(value._path[0], Handle):
+            raise WireError(f"{value!r} is no object: call it, or read its value, before it is sent")
         return value._path[0]
-    raise WireError(f"a {type(value).__name__} cannot be sent")
+    if type(value) in (list, tuple):
+        return type(value)(_sendable(item) for item in value)
+    if type(value) is dict:
+        return {key: _sendable(item) for key, item in value.items()}
+    return value
 
 
 def _as_raised(trouble: Trouble) -> Exception:

@@ -1,4 +1,4 @@
-"""Everything by hand: einsum attention, a softmax with its maximum, norms from their formula. The modules only hold weights."""
+"""Everything by hand: einsum, a softmax, norms from their formula. The modules only hold weights."""
 
 import math
 

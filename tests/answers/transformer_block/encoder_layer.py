@@ -1,4 +1,4 @@
-"""PyTorch's own encoder layer does the work, kept where `state_dict` does not see it; the block's parts are its parts."""
+"""PyTorch's own encoder layer does the work, where `state_dict` does not see it; the parts are its parts."""
 
 from torch import nn
 

@@ -1,0 +1,174 @@
+"""Recorded calls as evidence: which call it was, and what it gave, in a form that can be compared and stored.
+
+A call's *key* is a digest of its request, with every object that stays over there named by its own history: how it was
+made and what was done with it since. Suites are deterministic, so the same calls have the same keys in every grade.
+
+An outcome's *signature* is its kind and shape, and a few weighted sums of its numbers. Two outcomes are taken for the
+same when their signatures agree up to rounding; from a signature no outcome of more than a few numbers can be rebuilt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from autograder.isolation.between.executor import handles
+from autograder.isolation.between.wire import Handle, WireError, encode
+from autograder.isolation.near.remote import Call, Trouble
+
+SUMS = 4
+# Of the sums of the numbers' sizes: coarser than rounding, finer than what a mistake changes.
+TOLERANCE, TOLERANCE_FLOAT64 = 1e-4, 1e-9
+_STAND_INS = {"nan": 1.7e3, "inf": 2.9e3, "-inf": -4.3e3}  # so that where a NaN stands matters too
+
+
+class Signature(NamedTuple):
+    """What an outcome looks like.
+
+    Attributes:
+        kind: its types and shapes, or how it failed.
+        sums: weighted sums of its numbers.
+        size: the sum of its numbers' sizes, which says how exact the sums can be.
+        telling: whether another mistake would hardly give the same by chance.
+        tolerance: how far the sums of two equal outcomes may be apart, as a part of `size`.
+    """
+
+    kind: str
+    sums: tuple[float, ...]
+    size: float
+    telling: bool
+    tolerance: float = TOLERANCE
+
+    def agrees(self, other: Signature) -> bool:
+        """Whether both are the same up to rounding."""
+        allowed = max(self.tolerance, other.tolerance) * max(self.size, other.size, 1e-3)
+        return self.kind == other.kind and all(
+            abs(a - b) <= allowed for a, b in zip(self.sums, other.sums, strict=True)
+        )
+
+
+class Evidence(NamedTuple):
+    """One recorded call.
+
+    Attributes:
+        target: the function, class or method that was called.
+        signature: what the submission gave.
+    """
+
+    key: str
+    target: str
+    signature: Signature
+    call: Call
+
+
+def keyed(calls: Sequence[Call]) -> list[tuple[str, Call]]:
+    """Each call with its key."""
+    histories: dict[int, str] = {}
+    result = []
+    for call in calls:
+        request = call.request
+        used = list(handles((request.path, request.args, dict(request.kwargs))))
+        named = [histories.get(handle.id, "") for handle in used]
+        plain = tuple(_numbered(part, used) for part in (request.path, request.args, dict(request.kwargs)))
+        try:
+            data = encode((request.kind, *plain, request.cotangent, named))
+        except WireError:
+            continue
+        key = hashlib.sha256(data).hexdigest()[:24]
+        for handle in used:
+            histories[handle.id] = key
+        for place, handle in enumerate(handles(call.value)):
+            if handle not in used:
+                histories[handle.id] = f"{key}.{place}"
+        result.append((key, call))
+    return result
+
+
+def signature(value: Any, trouble: Trouble | None, changed: Sequence[str]) -> Signature:
+    """The signature of a call's value, or of its failure, and of which arguments it changed in place."""
+    if trouble is not None:
+        return Signature(f"{trouble.kind} {_root_type(trouble)}", (), 0.0, telling=False)
+    kinds: list[str] = [f"changed {name}" for name in changed]
+    numbers: list[np.ndarray] = []
+    _collect(value, kinds, numbers)
+    flat = np.concatenate(numbers) if numbers else np.zeros(0)
+    special = ~np.isfinite(flat)
+    flat = (
+        np.where(special, [_STAND_INS.get(str(x), 0.0) if s else 0.0 for x, s in zip(flat, special, strict=True)], flat)
+        if special.any()
+        else flat
+    )
+    weights = _weights(flat.size)
+    in_float64 = any("float64" in kind for kind in kinds) and not any("float32" in kind for kind in kinds)
+    tolerance = TOLERANCE_FLOAT64 if in_float64 else TOLERANCE
+    size = float(np.abs(flat).sum())
+    return Signature(";".join(kinds), tuple(float(s) for s in weights @ flat), size, _is_telling(flat), tolerance)
+
+
+def _collect(value: Any, kinds: list[str], numbers: list[np.ndarray]) -> None:
+    if hasattr(value, "detach"):
+        value = value.detach()
+        kinds.append(f"tensor {value.dtype} {list(value.shape)}")
+        # bfloat16 has no NumPy counterpart; doubles hold every tensor's numbers
+        numbers.append(value.double().numpy().reshape(-1) if not value.is_complex() else np.zeros(0))
+    elif isinstance(value, (np.ndarray, np.generic)):
+        kinds.append(f"array {value.dtype} {list(value.shape)}")
+        numbers.append(
+            np.abs(value).astype(np.float64).reshape(-1)
+            if np.iscomplexobj(value)
+            else np.asarray(value, np.float64).reshape(-1)
+        )
+    elif isinstance(value, (bool, int, float)):
+        kinds.append(type(value).__name__)
+        numbers.append(np.array([float(value)]))
+    elif isinstance(value, (list, tuple)):
+        kinds.append(f"{len(value)}(")
+        for item in value:
+            _collect(item, kinds, numbers)
+        kinds.append(")")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            kinds.append(str(name))
+            _collect(item, kinds, numbers)
+    elif isinstance(value, Handle):
+        kinds.append(value.type_name)
+    else:
+        kinds.append(hashlib.sha256(repr(value).encode("utf-8", "replace")).hexdigest()[:12])
+
+
+def _weights(count: int) -> np.ndarray:
+    """[SUMS, count] fixed weights between 0.5 and 1.5, irregular enough that no two mistakes cancel in all sums."""
+    steps = np.sqrt(np.array([2.0, 3.0, 5.0, 7.0]))[:, None] * np.arange(1, count + 1)[None, :]
+    return 0.5 + np.mod(steps, 1.0)  # type: ignore[no-any-return]
+
+
+def _is_telling(flat: np.ndarray) -> bool:
+    distinct = np.unique(flat)
+    return distinct.size > 1 or (
+        distinct.size == 1 and float(distinct[0]) not in (0.0, 1.0, -1.0, *_STAND_INS.values())
+    )
+
+
+def _root_type(trouble: Trouble) -> str:
+    return trouble.bases[0] if trouble.bases else trouble.message if trouble.kind == "missing" else ""
+
+
+def _numbered(value: Any, used: list[Handle]) -> Any:
+    """The value with every handle replaced by its place among those used: its number says nothing by itself."""
+    if isinstance(value, Handle):
+        return ("handle", used.index(value))
+    if isinstance(value, (list, tuple)):
+        return [_numbered(item, used) for item in value]
+    if isinstance(value, dict):
+        return {key: _numbered(item, used) for key, item in value.items()}
+    return value
+
+
+def evidence(calls: Sequence[Call]) -> Iterator[Evidence]:
+    """The recorded calls that can be compared: those of the submission's own functions and objects that came back."""
+    for key, call in keyed(calls):
+        if call.trouble is None or call.trouble.kind in ("raised", "missing"):
+            yield Evidence(key, call.name, signature(call.value, call.trouble, call.changed), call)

@@ -1,0 +1,191 @@
+"""Group relative policy optimization, hidden: against NumPy in float64, each part by itself and all together.
+
+Rounding. A group's mean rounds at the size of its rewards, and the division by std + eps carries that into the
+advantages. A token's loss is made of exponentials of differences up to 2 between log-probabilities up to 7; the two
+means add a rounding for each number. The penalty e^x - x - 1 loses digits near x = 0, but none of them is above 1 eps.
+"""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograder.suites import assert_close, assert_dtype, assert_shape, points, seeds, tensors
+
+SHAPES = st.sampled_from([(3, 5), (5, 3), (4, 4), (2, 7)])
+GROUPS = st.tuples(st.integers(1, 4), st.integers(2, 6)).flatmap(lambda shape: tensors(shape, -3, 3, np.float64))
+
+
+def standardized(rewards, eps):
+    """The advantages, a group at a time."""
+    groups = [np.asarray(group) for group in rewards.double()]
+    return torch.from_numpy(np.stack([(group - group.mean()) / (group.std(ddof=1) + eps) for group in groups]))
+
+
+def assert_advantages(got, rewards, eps):
+    """Close, up to the roundings of a group's mean and deviation."""
+    smallest = float(rewards.double().std(dim=1).min()) + eps
+    scale = float(rewards.double().abs().max()) / smallest
+    assert_close(got, standardized(rewards, eps), terms=rewards.shape[1] + 6, scale=scale)
+
+
+def batch(seed, shape, spread=1.0):
+    """New, old and reference log-probabilities `[B, T]` and advantages `[B]` of both signs."""
+    numbers = np.random.default_rng(seed)
+    old = -numbers.uniform(1.0, 5.0, shape)
+    new = old + numbers.uniform(-spread, spread, shape)  # with spread 1, half of the ratios are outside the band
+    reference = new + numbers.uniform(-2.0, 2.0, shape)
+    advantages = numbers.normal(size=shape[:1]) + np.where(np.arange(shape[0]) % 2, 1.0, -1.0)
+    return tuple(torch.from_numpy(array) for array in (new, old, reference, advantages))
+
+
+def objective(new, old, reference, advantages, epsilon):
+    """The clipped objective `[B, T]`, by cases: good news counts up to the band's edge, bad news without limit."""
+    ratio, advantages = np.exp((new - old).double().numpy()), advantages.double().numpy()[:, None]
+    return np.where(advantages > 0, np.minimum(ratio, 1 + epsilon), np.maximum(ratio, 1 - epsilon)) * advantages
+
+
+def penalty(new, old, reference, advantages):
+    """The estimate of the divergence `[B, T]`."""
+    x = (reference - new).double().numpy()
+    return np.expm1(x) - x
+
+
+def assert_loss(got, entries, epsilon, beta, mask=None):
+    """The mean over the answers of the means over their tokens, up to rounding."""
+    tokens = beta * penalty(*entries) - objective(*entries, epsilon)
+    kept = np.ones(tokens.shape, bool) if mask is None else mask.numpy()
+    answers = [row[keep].mean() for row, keep in zip(tokens, kept, strict=True)]
+    scale = np.abs(tokens).max() + beta * 8.0  # e^2 is the largest term of a penalty
+    assert_close(got, torch.tensor(np.mean(answers)), terms=24 + tokens.size, scale=float(scale))
+
+
+@points(1, "The advantages are right, each group by itself")
+@given(rewards=GROUPS, eps=st.sampled_from([1e-4, 0.01, 0.5]))
+def test_advantages(grpo_loss, rewards, eps):
+    """Each reward less its group's mean, divided by its group's standard deviation (with G − 1 below) plus eps."""
+    assert_advantages(grpo_loss.group_relative_advantages(rewards, eps=eps), rewards, eps)
+
+
+@points(0.5, "A group that earned more, or all the same, changes nothing for the others")
+@given(rewards=tensors((5,), -3, 3, np.float64), bonus=st.integers(-8, 8), same=st.integers(-2, 2))
+def test_groups_are_apart(grpo_loss, rewards, bonus, same):
+    """An answer is compared with its siblings only. An easier question raises all of their rewards, and no advantage."""
+    easy = torch.tensor([0.0, 1.0, 1.0, 0.0, 3.0], dtype=torch.float64)
+    moved = torch.stack([easy + bonus, torch.full_like(easy, same), rewards])
+    advantages = grpo_loss.group_relative_advantages(moved)
+    assert_shape(advantages, (3, 5), like=rewards)
+    assert_close(advantages[0], standardized(easy[None], 1e-4)[0], terms=12, scale=12)
+    assert_close(advantages[1], torch.zeros(5).double())
+    assert_advantages(advantages[2:], rewards[None], 1e-4)
+
+
+@points(0.25, "eps is 0.0001 where nothing else is said")
+def test_default_eps(grpo_loss):
+    """The default is part of the contract. It shows where the rewards of a group lie close together."""
+    rewards = torch.tensor([[1.0, 1.0002, 0.9999], [5.0, 5.001, 5.0]], dtype=torch.float64)
+    assert_advantages(grpo_loss.group_relative_advantages(rewards), rewards, 1e-4)
+    assert_advantages(grpo_loss.group_relative_advantages(rewards, 0.001), rewards, 0.001)
+
+
+@points(0.25, "Advantages keep float32 and float64, and whole numbers become floats")
+def test_advantage_dtypes(grpo_loss):
+    """The result has the dtype of the rewards; right and wrong may come as the whole numbers 1 and 0."""
+    rewards = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 4, 0, -2]])
+    for dtype in (torch.float32, torch.float64):
+        advantages = grpo_loss.group_relative_advantages(rewards.to(dtype))
+        assert_dtype(advantages, dtype)
+        assert_advantages(advantages, rewards, 1e-4)
+    assert_advantages(grpo_loss.group_relative_advantages(rewards), rewards, 1e-4)
+
+
+@points(0.5, "Without the penalty, each token has PPO's clipped objective with its answer's advantage")
+@given(seed=seeds(), shape=SHAPES, epsilon=st.floats(0.05, 0.6))
+def test_objective(grpo_loss, seed, shape, epsilon):
+    """Good news counts up to the edge of the band, bad news without limit; an answer's advantage goes to all its tokens."""
+    entries = batch(seed, shape)
+    assert_loss(grpo_loss.grpo_loss(*entries, epsilon=epsilon, beta=0.0), entries, epsilon, 0.0)
+
+
+@points(0.75, "Without advantages, the loss is the penalty for leaving the reference")
+@given(seed=seeds(), shape=SHAPES, beta=st.floats(0.01, 2))
+def test_penalty(grpo_loss, seed, shape, beta):
+    """β times e^x − x − 1 with x = reference − new, averaged: 0 at the reference, positive elsewhere, not symmetric."""
+    new, old, reference, advantages = batch(seed, shape)
+    entries = (new, old, reference, torch.zeros_like(advantages))
+    assert_loss(grpo_loss.grpo_loss(*entries, epsilon=0.3, beta=beta), entries, 0.3, beta)
+
+
+@points(0.5, "Objective and penalty are put together rightly")
+@given(seed=seeds(), shape=SHAPES, beta=st.floats(0.01, 2), epsilon=st.sampled_from([0.1, 0.3]))
+def test_loss(grpo_loss, seed, shape, beta, epsilon):
+    """The objective should grow and the penalty should shrink. The loss is minus the one plus β times the other."""
+    entries = batch(seed, shape)
+    assert_loss(grpo_loss.grpo_loss(*entries, epsilon=epsilon, beta=beta), entries, epsilon, beta)
+
+
+@points(0.25, "epsilon is 0.2 and beta 0.04 where nothing else is said")
+def test_defaults(grpo_loss):
+    """The defaults are part of the contract: epsilon=0.2, beta=0.04, no mask, in this order."""
+    entries = batch(1, (6, 8))
+    mask = torch.arange(8) < torch.tensor([1, 2, 3, 5, 7, 8])[:, None]
+    assert_loss(grpo_loss.grpo_loss(*entries), entries, 0.2, 0.04)
+    assert_loss(grpo_loss.grpo_loss(*entries, beta=0.5), entries, 0.2, 0.5)
+    assert_loss(grpo_loss.grpo_loss(*entries, epsilon=0.1), entries, 0.1, 0.04)
+    assert_loss(grpo_loss.grpo_loss(*entries, 0.3, 0.7, mask), entries, 0.3, 0.7, mask)
+
+
+@points(1, "The mask: a mean over each answer's tokens, then a mean over the answers")
+@given(seed=seeds(), counts=st.permutations([1, 2, 4, 6]), columns=st.permutations(range(6)))
+def test_mask(grpo_loss, seed, counts, columns):
+    """Each answer's sum is divided by its own number of kept tokens. What the mask drops counts nowhere."""
+    entries = batch(seed, (4, 6), spread=0.2)  # all ratios are in the band, for this is about the mask alone
+    mask = (torch.arange(6) < torch.tensor(counts)[:, None])[:, columns]  # [4, 6], another count in each row
+    assert_loss(grpo_loss.grpo_loss(*entries, epsilon=0.3, beta=0.0, mask=mask), entries, 0.3, 0.0, mask)
+    entries = (*entries[:3], torch.zeros_like(entries[3]))
+    assert_loss(grpo_loss.grpo_loss(*entries, epsilon=0.3, beta=1.0, mask=mask), entries, 0.3, 1.0, mask)
+
+
+@points(0.25, "The objective's gradient is right, and zero where the clip decides")
+@given(seed=seeds(), epsilon=st.sampled_from([0.1, 0.3]))
+def test_gradient_of_objective(grpo_loss, seed, epsilon):
+    """A token that went far enough is left alone; every other one is pulled by its ratio times its answer's advantage."""
+    new, old, reference, advantages = batch(seed, (4, 5))
+    found = grpo_loss.grpo_loss.gradients(new, old, reference, advantages, epsilon=epsilon, beta=0.0)
+    ratio, signed = torch.exp(new - old), advantages[:, None]
+    enough = torch.where(signed > 0, ratio > 1 + epsilon, ratio < 1 - epsilon)
+    expected = torch.where(enough, torch.zeros_like(ratio), -ratio * signed / 20)
+    assert_close(found.args[0], expected, terms=24)
+
+
+@points(0.25, "The penalty's gradient is right, and pulls towards the reference")
+@given(seed=seeds(), beta=st.sampled_from([0.1, 1.5]))
+def test_gradient_of_penalty(grpo_loss, seed, beta):
+    """The derivative of e^x − x − 1 by new is 1 − e^x: a token rarer than in the reference is pulled up, others down."""
+    new, old, reference, advantages = batch(seed, (4, 5))
+    found = grpo_loss.grpo_loss.gradients(new, old, reference, torch.zeros_like(advantages), epsilon=0.3, beta=beta)
+    assert_close(found.args[0], -beta * torch.expm1(reference - new) / 20, terms=24, scale=beta * 8 / 20)
+
+
+@points(0.25, "No gradient reaches the old model, the reference or the advantages")
+@given(seed=seeds())
+def test_data_gets_no_gradient(grpo_loss, seed):
+    """What the old model did, what the reference thinks, and how well it went are facts. Only the new model learns."""
+    entries = batch(seed, (3, 4))
+    found = grpo_loss.grpo_loss.gradients(*entries, epsilon=0.3, beta=0.5)
+    for gradient, entry in zip(found.args[1:], entries[1:], strict=True):
+        assert_close(torch.zeros_like(entry) if gradient is None else gradient, torch.zeros_like(entry))
+
+
+@points(0.25, "The loss keeps float32 and float64, and whole numbers become floats")
+def test_loss_dtypes(grpo_loss):
+    """The loss has the dtype of the log-probabilities; advantages of +1 and -1 may come as whole numbers."""
+    new, old = torch.tensor([[-1, -3, -2], [-2, -2, -1]]), torch.tensor([[-2, -2, -2], [-2, -3, -1]])
+    entries = (new, old, torch.tensor([[-1, -2, -2], [-3, -2, -1]]), torch.tensor([1, -1]))
+    for dtype in (torch.float32, torch.float64):
+        floats = tuple(entry.to(dtype) for entry in entries)
+        loss = grpo_loss.grpo_loss(*floats, epsilon=1.8, beta=0.5)  # e and 1/e are in the band
+        assert_dtype(loss, dtype)
+        assert_loss(loss, entries, 1.8, 0.5)
+        assert_loss(grpo_loss.grpo_loss(*floats[:3], entries[3], epsilon=1.8, beta=0.5), entries, 1.8, 0.5)
+    assert_loss(grpo_loss.grpo_loss(*entries, epsilon=1.8, beta=0.5), entries, 1.8, 0.5)

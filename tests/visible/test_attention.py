@@ -1,0 +1,88 @@
+"""Attention, visible: the worked examples, and the few properties that say what is meant."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograder.suites import Mismatch, assert_close, assert_equal, assert_shape, points, seeds
+from autograder.suites.compare import describe_kind
+
+SIX_DIGITS = 1e9  # as a number of roundings of float64: 8 · 1e9 · 1.1e-16 is 9e-7
+
+
+def pair(result):
+    """The two arrays that a result should be."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        raise Mismatch(f"it returned {describe_kind(result)} instead of two arrays", result, None)
+    return result
+
+
+@points(0.5, "The worked example comes out")
+def test_worked_example(attention):
+    """The weights are the softmax of the plain dot products, not scaled, and the context mixes the hidden states."""
+    hidden_states = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    previous_state = np.array([[2.0, 0.0], [0.0, 0.0]])  # the example's, and one that finds all hidden states alike
+    w_n, c_t = pair(attention.dot_product_attention(hidden_states, previous_state))
+    e = np.exp(2.0)  # the example's dot products are [2, 0, 2]
+    expected = np.array([[e, 1.0, e], [1.0, 1.0, 1.0]]) / np.array([[2 * e + 1], [3.0]])
+    assert_close(w_n, expected, terms=8)
+    assert_close(c_t, np.array([[2 * e, e + 1], [2.0, 2.0]]) / np.array([[2 * e + 1], [3.0]]), terms=8)
+
+
+@points(0.5, "The worked example comes out, scaled")
+def test_scaled_example(attention):
+    """With two features, dot products are divided by √2 before the softmax. Then the weights mix the values."""
+    query = np.array([[2.0, 0.0]])
+    key = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    value = np.array([[10.0], [20.0], [60.0]])
+    output, weights = pair(attention.scaled_dot_product_attention(query, key, value))
+    e = np.exp(2 / np.sqrt(2))
+    assert_close(weights, np.array([[e, 1.0, e]]) / (2 * e + 1), terms=16)
+    assert_close(output, np.array([[70 * e + 20]]) / (2 * e + 1), terms=16)
+
+
+@points(0.5, "The weights of each query sum to 1")
+@given(seed=seeds(), sizes=st.sampled_from([(3, 4, 5), (4, 2, 3), (1, 3, 4)]))
+def test_weights_sum_to_one(attention, seed, sizes):
+    """A row of weights says how one query shares its attention over all keys: along the keys it sums to 1."""
+    queries, keys, features = sizes
+    rng = np.random.default_rng(seed)
+    query, key = rng.uniform(-1, 1, (queries, features)), rng.uniform(-1, 1, (keys, features))
+    w_n, _ = pair(attention.dot_product_attention(key, query))
+    _, weights = pair(attention.scaled_dot_product_attention(query, key, key))
+    for rows in (w_n, weights):
+        assert_shape(rows, (queries, keys), like=query)
+        assert_close(rows.sum(axis=-1), np.ones(queries), terms=SIX_DIGITS)
+
+
+@points(0.5, "The causal mask lets every position see itself and what came before")
+def test_causal_mask(attention):
+    """Row i, column j is True where j is not after i: on the diagonal and below it."""
+    assert_equal(attention.causal_mask(3), np.array([[True, False, False], [True, True, False], [True, True, True]]))
+    assert_equal(attention.causal_mask(1), np.array([[True]]))
+
+
+@points(0.5, "What the mask hides has weight exactly 0")
+def test_masked_keys(attention):
+    """False in the mask means that this query may not see this key; the keys that it may see share the whole."""
+    query, key = np.zeros((2, 4)), np.ones((3, 4))  # every dot product is 0: each query finds all keys alike
+    mask = np.array([[True, False, True], [False, False, True]])
+    output, weights = pair(attention.scaled_dot_product_attention(query, key, np.array([[1.0], [2.0], [4.0]]), mask))
+    assert_close(weights, np.array([[0.5, 0.0, 0.5], [0.0, 0.0, 1.0]]))
+    assert_equal(weights[~mask], np.zeros(3))
+    assert_close(output, np.array([[2.5], [4.0]]))
+
+
+@points(0.5, "Under a causal mask, the future changes nothing")
+@given(seed=seeds(), now=st.integers(0, 3))
+def test_future_changes_nothing(attention, seed, now):
+    """What a position gets must not depend on the keys and values of later positions."""
+    rng = np.random.default_rng(seed)
+    query, key, value = rng.normal(size=(5, 4)), rng.normal(size=(5, 4)), rng.normal(size=(5, 3))
+    mask = np.tril(np.ones((5, 5), dtype=bool))
+    before, _ = pair(attention.scaled_dot_product_attention(query, key, value, mask))
+    key[now + 1 :] += 5
+    value[now + 1 :] -= 50
+    after, _ = pair(attention.scaled_dot_product_attention(query, key, value, mask))
+    assert_close(after[: now + 1], before[: now + 1], terms=SIX_DIGITS)
+    assert_close(before[0], value[0], terms=SIX_DIGITS)  # the first position sees itself alone
