@@ -34,7 +34,8 @@
 #                                          head 2: [[4, 5], [10, 11]]
 #
 # Every head has a piece of *both* words. A mere `x.reshape(1, 3, 2, 2)` gives head 0 `[[0, 1], [2, 3]]` instead: two
-# pieces of the first word. The shape is right, the loss even goes down, and the model is broken.
+# pieces of the first word. The shape is right, and nothing complains; but every head now mixes up the words, and not
+# even a causal mask hides the future any more.
 
 # %%
 import math
@@ -97,8 +98,9 @@ def merge_heads(x: Tensor) -> Tensor:
 # %% [markdown]
 # ## Step 3: attention, for all heads at once
 #
-# Project, split, score, mask, softmax, mix, merge, project: eight moves, and most are one line. `key.transpose(-2,
-# -1)` turns the last two axes and leaves batch and heads alone (`.T` would turn all four).
+# Project, split, score, mask, softmax, mix, merge, project: eight moves, and most are one line. The scores of all
+# heads come from one matrix product, which needs the keys with their last two axes turned. (`key.T` would turn all
+# four.)
 #
 # The mask is a boolean tensor and says who *may* look: True is yes. (PyTorch's `nn.MultiheadAttention` means the
 # opposite; its `scaled_dot_product_attention` agrees with us.) A causal mask is `[T, T]`, alike for all texts and
@@ -108,7 +110,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 # %%
 class MultiHeadAttention(nn.Module):
-    """MultiHead(x) = merge(softmax(Q K^T / sqrt(D)) V) W_O + b_O, the softmax in each head   (Vaswani et al. 2017).
+    """MultiHead(x) = merge(softmax(Q Kᵀ / √D) V) W_O + b_O, where Q, K and V are split into heads   (Vaswani et al. 2017).
 
     Args:
         embed_dim: the size C of each position's vector.
@@ -149,7 +151,7 @@ class MultiHeadAttention(nn.Module):
         # Every query's dot product with every key, divided by the root of a head's size: [B, H, T, T].
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # FINISH ME
         if mask is not None:
-            # Where the mask is False, the score becomes -inf. (masked_fill fills where it reads True; ~mask is "not mask".)
+            # Where the mask is False, the score becomes -inf. masked_fill fills where it reads True, so it wants ~mask.
             scores = scores.masked_fill(~mask, float("-inf"))  # FINISH ME
         # Softmax over the keys: each query's weights sum to 1.
         weights = torch.softmax(scores, dim=-1)  # FINISH ME
@@ -202,7 +204,7 @@ if __name__ == "__main__":
         """`[B, T]` → `[B, T, 4]`: the letter before, the one after, the one opposite, and the first."""
         return torch.stack([ids.roll(1, 1), ids.roll(-1, 1), ids.flip(1), ids[:, :1].expand_as(ids)], dim=-1)
 
-    def play(num_heads: int, steps: int = 120) -> tuple[Game, list[float]]:
+    def play(num_heads: int, steps: int = 160) -> tuple[Game, list[float]]:
         """A model that has played, and its losses."""
         torch.manual_seed(1)
         model, losses = Game(num_heads), []

@@ -17,7 +17,7 @@ LOGITS = PROBABILITIES.log() + torch.tensor([[[2.0], [-1.0], [0.5], [4.0]]])
 
 @points(0.5, "The answer of the worked example has log-probability log 0.3")
 def test_worked_example(dpo_loss):
-    """`blue` has probability 0.5 and `.` has 0.6. Each comes from the logits one place earlier; the logarithms add up."""
+    """`blue` has probability 0.5 and `.` has 0.6, both from the logits one place earlier. The logarithms add up."""
     mask = torch.tensor([[False, True, True, False]])
     expected = torch.tensor([math.log(0.5) + math.log(0.6)], dtype=torch.float64)
     assert_close(dpo_loss.sequence_log_probs(LOGITS, LABELS, mask), expected, terms=4, scale=4.0)
@@ -52,18 +52,14 @@ def test_beta(dpo_loss):
 @points(0.5, "A policy that still equals its reference has loss log 2")
 @given(chosen=tensors((3,), -50, 0), rejected=tensors((3,), -50, 0))
 def test_untrained(dpo_loss, chosen, rejected):
-    """Only what has changed since the reference counts. Where nothing has, every margin is 0, and -log sigmoid(0) = log
-    2.
-    """
+    """Only what has changed since the reference counts. Where nothing has, each margin is 0, and -log sigmoid(0) is log 2."""
     loss = dpo_loss.dpo_loss(chosen, rejected, chosen, rejected, beta=0.5)
     assert_close(loss, torch.tensor(math.log(2)), terms=4)
 
 
 @points(0.5, "A margin of ±1000 does not overflow")
 def test_large_margins(dpo_loss):
-    """sigmoid(-1000) is 0 as a float, and log(0) is infinite. The loss of that pair is 1000: look for a stable log-
-    sigmoid.
-    """
+    """sigmoid(-1000) is 0 as a float, and log(0) is infinite. The loss of that pair is 1000: find a stable log-sigmoid."""
     margins, nothing = torch.tensor([-1000.0, 1000.0]), torch.zeros(2)
     loss = dpo_loss.dpo_loss(margins, nothing, nothing, nothing, beta=1.0)
     assert_shape(loss, (), like=loss)
