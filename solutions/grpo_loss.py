@@ -80,12 +80,12 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
 # | answer | new | old | ref | ρ | clipped objective | x | KL | ℓ |
 # | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 # | 1 | −1.0 | −1.0 | −1.5 | 1 | 1.5 | −0.5 | 0.107 | −1.496 |
-# | 1 | −0.5 | −1.0 | −1.0 | 1.649 | 1.2 · 1.5 = 1.8 | −0.5 | 0.107 | −1.796 |
+# | 1 | −0.5 | −1.0 | −1.5 | 1.649 | 1.2 · 1.5 = 1.8 | −1 | 0.368 | −1.785 |
 # | 1 | −2.0 | −2.0 | −1.0 | 1 | 1.5 | 1 | 0.718 | −1.471 |
 # | 2 | −1.5 | −1.0 | −1.5 | 0.607 | 0.8 · (−0.5) = −0.4 | 0 | 0 | 0.4 |
 #
-# The first answer's mean is −1.588, the second's is 0.4, and the loss is the mean of the two: −0.594. The mean of all
-# four tokens together would be −1.091, for there the longer answer has three votes.
+# The first answer's mean is −1.584, the second's is 0.4, and the loss is the mean of the two: −0.592. The mean of all
+# four tokens together would be −1.088, for there the longer answer has three votes.
 
 
 # %%
@@ -123,10 +123,9 @@ def grpo_loss(
     # [B, 1]: an axis for the tokens, so that each answer's advantage meets all of its tokens.
     advantages = advantages[:, None]  # FINISH ME
     ratio = torch.exp(new_log_probs - old_log_probs)  # [B, T], rho
+    clipped_ratio = torch.clamp(ratio, 1 - epsilon, 1 + epsilon)  # [B, T]
     # [B, T]: the smaller of the two products, the plain ratio's and the clipped ratio's, as in PPO.
-    objective = torch.minimum(
-        ratio * advantages, torch.clamp(ratio, 1 - epsilon, 1 + epsilon) * advantages
-    )  # FINISH ME
+    objective = torch.minimum(ratio * advantages, clipped_ratio * advantages)  # FINISH ME
     log_ratio = reference_log_probs - new_log_probs  # [B, T], x: it looks from the new model to the reference
     # [B, T]: the penalty, e^x - x - 1.
     kl = torch.exp(log_ratio) - log_ratio - 1  # FINISH ME

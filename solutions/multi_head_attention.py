@@ -110,7 +110,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 # %%
 class MultiHeadAttention(nn.Module):
-    """MultiHead(x) = merge(softmax(Q Kᵀ / √D) V) W_O + b_O, where Q, K and V are split into heads   (Vaswani et al. 2017).
+    """MultiHead(x) = merge(softmax(Q Kᵀ / √D) V) W_O + b_O, with Q, K, V split into heads   (Vaswani et al. 2017).
 
     Args:
         embed_dim: the size C of each position's vector.

@@ -1,7 +1,7 @@
 """A language model of a few kilobytes, as files, for suites about models that are loaded: nothing is downloaded.
 
-It is a real Llama checkpoint with a real byte-level BPE tokenizer. Its weights are random, from a generator whose numbers
-never change, and large enough that its predictions are far from flat and depend on every token before.
+It is a real Llama checkpoint with a real byte-level BPE tokenizer. Its weights are random, from a generator whose
+numbers never change, and large enough that its predictions are far from flat and depend on every token before.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -24,16 +25,13 @@ def tiny_checkpoint(adds_start: bool = True) -> str:
     Args:
         adds_start: whether the tokenizer begins every text with `<s>`, as Llama's do.
     """
-    new = tempfile.TemporaryDirectory(prefix="tiny-checkpoint-")
+    new = tempfile.TemporaryDirectory(prefix="tiny-checkpoint-", ignore_cleanup_errors=True)
     _write_model(new.name, _write_tokenizer(new.name, adds_start))
     contents = _contents(Path(new.name))
     folder = Path(tempfile.gettempdir()).resolve() / f"tiny-checkpoint-{_digest(contents)}"
-    try:
+    with suppress(OSError):  # it is there already, or another process was faster
         os.rename(new.name, folder)
-        os.mkdir(new.name)  # for its clean-up
-    except OSError:  # it is there already, or another process was faster
-        pass
-    if _is_ours(folder) and _contents(folder) == contents:
+    if folder.is_dir() and _is_ours(folder) and _contents(folder) == contents:
         new.cleanup()
         return str(folder)
     _PRIVATE.append(new)  # someone else has a folder of this name
@@ -90,7 +88,7 @@ def _write_model(folder: str, vocabulary: dict[str, int]) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     config = LlamaConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,
@@ -116,4 +114,4 @@ def _write_model(folder: str, vocabulary: dict[str, int]) -> None:
             else:
                 gain = 2.5 if "lm_head" in name else 1.5
                 parameter.copy_(gain * drawn / parameter.shape[1] ** 0.5)
-    model.to(torch.bfloat16).save_pretrained(folder)  # the dtype that real checkpoints come in
+    model.bfloat16().save_pretrained(folder)  # the dtype that real checkpoints come in

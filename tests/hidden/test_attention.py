@@ -51,13 +51,13 @@ def some_mask(rng, shape):
     return mask
 
 
-def assert_mixed(mixture, weights, value):
+def assert_mixed(mixture, weights, value, terms):
     """Passes when `mixture` is the values mixed by the submission's own weights, which do sum to 1."""
     assert_shape(weights, (*value.shape[:-2], mixture.shape[-2], value.shape[-2]), like=value)
     own = np.asarray(weights, dtype=float)
     assert_close(own.sum(axis=-1), np.ones(own.shape[:-1]), terms=SIX_DIGITS)
     expected = np.einsum("...qk,...kv->...qv", own, value)
-    assert_close(mixture, expected, terms=SIX_DIGITS, scale=float(np.abs(value).max()))
+    assert_close(mixture, expected, terms=2 * terms, scale=float(np.abs(value).max()))  # both may have these roundings
 
 
 @points(0.5, "The weights are the softmax of the plain dot products")
@@ -76,7 +76,7 @@ def test_dot_product_context(attention, seed, sizes):
     _, previous_state, hidden_states, _ = drawn(seed, *sizes, 1)
     w_n, c_t = pair(attention.dot_product_attention(hidden_states, previous_state))
     assert_shape(c_t, previous_state.shape, like=previous_state)
-    assert_mixed(c_t, w_n, hidden_states)
+    assert_mixed(c_t, w_n, hidden_states, roundings(previous_state, hidden_states))
 
 
 @points(0.5, "The causal mask is right for every length, and boolean")
@@ -114,7 +114,7 @@ def test_output(attention, seed, batch):
     _, query, key, value = drawn(seed, 4, 3, 8, 5, batch)
     output, weights = pair(attention.scaled_dot_product_attention(query, key, value))
     assert_shape(output, (*batch, 4, 5), like=value)
-    assert_mixed(output, weights, value)
+    assert_mixed(output, weights, value, roundings(query, key))
 
 
 @points(0.5, "Where the mask is False, the weight is exactly 0, and the rest sum to 1")

@@ -112,7 +112,7 @@ def test_mask_marks_labels(dpo_loss, seed, place):
 @points(0.25, "The first label never counts")
 @given(seed=seeds(), sizes=SIZES)
 def test_first_label(dpo_loss, seed, sizes):
-    """Nothing comes before the first label, so nothing predicts it. It adds nothing, whatever the mask says about it."""
+    """Nothing comes before the first label, so nothing predicts it. It adds nothing, whatever its mask says."""
     logits, labels, mask = draw(seed, sizes)
     marked, unmarked = mask.clone(), mask.clone()
     marked[:, 0], unmarked[:, 0] = True, False
@@ -123,7 +123,7 @@ def test_first_label(dpo_loss, seed, sizes):
 @points(0.5, "A sum over exactly the tokens of each completion")
 @given(seed=seeds(), vocabulary=st.integers(2, 40))
 def test_sum_of_what_counts(dpo_loss, seed, vocabulary):
-    """Where all V words are equally probable, n tokens have log-probability -n · log V: no mean, and no prompt counted."""
+    """Where all V words are equally probable, n tokens have log-probability -n · log V: no mean, no prompt."""
     mask = torch.tensor([[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 1, 1, 0]], dtype=torch.bool)
     labels = torch.randint(vocabulary, (3, 7), generator=torch.Generator().manual_seed(seed))
     logits = torch.full((3, 7, vocabulary), 1.5, dtype=torch.float64)
@@ -156,7 +156,7 @@ def test_large_logits(dpo_loss):
 @points(0.5, "The loss of any batch")
 @given(seed=seeds(), batch=st.integers(1, 6), beta=st.sampled_from([0.05, 0.3, 1.0, 1.5]))
 def test_loss_values(dpo_loss, seed, batch, beta):
-    """The improvement of the chosen minus that of the rejected answer, times beta, through -log sigmoid; then a mean."""
+    """The improvement of the chosen minus that of the rejected answer, times beta, through -log sigmoid."""
     logps = draw_logps(seed, batch)
     loss = dpo_loss.dpo_loss(*logps, beta=beta)
     assert_close(loss, scalar(expected_losses(logps, beta).mean()), terms=6 + batch, scale=20.0)
@@ -198,7 +198,7 @@ def test_mean_of_losses(dpo_loss, margins):
 @points(0.5, "Learning raises the chosen answer and lowers the rejected one")
 @given(seed=seeds(), batch=st.integers(2, 5), beta=st.sampled_from([0.1, 0.7, 1.5]))
 def test_gradients(dpo_loss, seed, batch, beta):
-    """The slope of a pair's loss is -beta · sigmoid(-beta · margin) by the chosen answer, and the opposite by the rejected."""
+    """The slope of a loss is -beta · sigmoid(-beta · margin) by the chosen answer; by the rejected, its opposite."""
     logps = draw_logps(seed, batch)
     chosen, rejected = dpo_loss.dpo_loss.gradients(*logps, beta=beta).args[:2]
     assert chosen is not None, "no gradient reaches the chosen answers"
@@ -211,7 +211,7 @@ def test_gradients(dpo_loss, seed, batch, beta):
 
 @points(0.25, "Margins of ±10000 give a finite loss and a finite gradient")
 def test_extreme_margins(dpo_loss):
-    """A pair in the wrong order by far teaches most: its loss grows with the margin, its gradient is neither 0 nor nan."""
+    """A pair in the wrong order by far teaches most: its loss is large, its gradient neither 0 nor nan."""
     margins, nothing = torch.tensor([-1e4, 1e4]), torch.zeros(2)
     result = dpo_loss.dpo_loss.gradients(margins, nothing, nothing, nothing, beta=1.0)
     assert_close(result.value, torch.tensor(5e3), terms=4)

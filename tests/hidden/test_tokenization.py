@@ -65,13 +65,12 @@ def merges_of(text, allow_runs=True):
 
 
 def assert_most_frequent(merges, text, num_merges, with_runs=False):
-    """Passes when each merge took a pair as frequent as any, and there are as many merges as can be.
+    """Passes when each merge took a pair as frequent as any, and there are as many merges as were asked for, or can be.
 
-    Args:
-        merges: what training on `text` gave when `num_merges` merges were asked for.
-        with_runs: follow it beyond a step where three equal tokens meet, too.
+    Where three equal tokens meet, it says no more, unless it is asked to go on with runs.
     """
     assert type(merges) is list, "the merges should be a list"
+    assert len(merges) <= num_merges, "there are more merges than were asked for"
     for merge in merges:
         assert type(merge) is tuple, "a merge should be a tuple"
         assert [*map(type, merge)] == [bytes, bytes], "a merge should hold two bytes objects"
@@ -83,7 +82,6 @@ def assert_most_frequent(merges, text, num_merges, with_runs=False):
         most, count = max(step.places.values(), default=0), step.places[step.pair]
         assert count == most, f"merge {number} takes a pair that occurs {count} times; another occurs {most} times"
         assert count > 1, f"merge {number} takes a pair that occurs only once"
-    assert len(merges) <= num_merges, "there are more merges than were asked for"
     if len(merges) < num_merges:
         most = max(Counter(pairwise(tokens)).values(), default=0)
         assert most < 2, f"training stopped after {len(merges)} merges, although a pair still occurs {most} times"

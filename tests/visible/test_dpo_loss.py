@@ -52,14 +52,14 @@ def test_beta(dpo_loss):
 @points(0.5, "A policy that still equals its reference has loss log 2")
 @given(chosen=tensors((3,), -50, 0), rejected=tensors((3,), -50, 0))
 def test_untrained(dpo_loss, chosen, rejected):
-    """Only what has changed since the reference counts. Where nothing has, each margin is 0, and -log sigmoid(0) is log 2."""
+    """Only what has changed since the reference counts. With no change, each margin is 0: -log sigmoid(0) is log 2."""
     loss = dpo_loss.dpo_loss(chosen, rejected, chosen, rejected, beta=0.5)
     assert_close(loss, torch.tensor(math.log(2)), terms=4)
 
 
 @points(0.5, "A margin of ±1000 does not overflow")
 def test_large_margins(dpo_loss):
-    """sigmoid(-1000) is 0 as a float, and log(0) is infinite. The loss of that pair is 1000: find a stable log-sigmoid."""
+    """sigmoid(-1000) is 0 as a float, and log(0) is infinite. That pair's loss is 1000: find a stable log-sigmoid."""
     margins, nothing = torch.tensor([-1000.0, 1000.0]), torch.zeros(2)
     loss = dpo_loss.dpo_loss(margins, nothing, nothing, nothing, beta=1.0)
     assert_shape(loss, (), like=loss)

@@ -1,5 +1,7 @@
 """Group relative policy optimization, visible: the two worked examples, and the properties that say what is meant."""
 
+import math
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,24 +27,23 @@ def test_advantages_worked_example(grpo_loss):
 @points(0.5, "In each group the advantages add up to 0, and where all rewards are equal they are 0")
 @given(rewards=rows(-2, 2, 2, 4), equal=st.integers(-2, 2))
 def test_groups_are_centered(grpo_loss, rewards, equal):
-    """A group is measured by its own mean: what one answer has above it, the others have below. Equal answers teach nothing."""
+    """What one answer has above its group's mean, the others have below it. Equal rewards teach nothing."""
     rewards = torch.cat([rewards, torch.full((1, 4), float(equal), dtype=torch.float64)])
     advantages = grpo_loss.group_relative_advantages(rewards)
     assert_shape(advantages, (3, 4), like=rewards)
-    # Means and deviations of numbers up to 2: the advantages themselves are below 2, and each is off by a few roundings.
+    # Rewards up to 2, advantages below 2, each of them off by a few roundings.
     assert_close(advantages.sum(dim=1), torch.zeros(3).double(), terms=16, scale=2)
     assert_close(advantages[2], torch.zeros(4).double())
 
 
 @points(1, "The worked example of the loss comes out")
 def test_loss_worked_example(grpo_loss):
-    """Per token the clipped objective less beta times the penalty; then the mean of each answer; then the mean of the answers."""
+    """Each token's clipped objective, less beta times its penalty; then each answer's mean, then the mean of those."""
     new = torch.tensor([[-1.0, -0.5, -2.0], [-1.5, -1.0, -1.0]])
     old = torch.tensor([[-1.0, -1.0, -2.0], [-1.0, -1.0, -1.0]])
-    reference = torch.tensor([[-1.5, -1.0, -1.0], [-1.5, -1.0, -1.0]])
+    reference = torch.tensor([[-1.5, -1.5, -1.0], [-1.5, -1.0, -1.0]])
     mask = torch.tensor([[True, True, True], [True, False, False]])
-    half, one = torch.exp(torch.tensor([-0.5, 1.0]).double()).tolist()
-    penalties = [half - 0.5, half - 0.5, one - 2]  # e^x - x - 1
+    penalties = [math.exp(x) - x - 1 for x in (-0.5, -1.0, 1.0)]
     first = -sum(objective - 0.04 * penalty for objective, penalty in zip([1.5, 1.8, 1.5], penalties, strict=True)) / 3
     loss = grpo_loss.grpo_loss(new, old, reference, torch.tensor([1.5, -0.5]), epsilon=0.2, beta=0.04, mask=mask)
     assert_close(loss, torch.tensor((first + 0.4) / 2), terms=16, scale=2)
@@ -59,7 +60,7 @@ def test_penalty_is_never_negative(grpo_loss, new, reference):
 
 @points(0.5, "A short answer weighs as much as a long one")
 def test_answers_weigh_alike(grpo_loss):
-    """First the mean over each answer's tokens, then the mean over the answers: no answer gets more votes by being longer."""
+    """First the mean over each answer's tokens, then the mean over the answers: being longer brings no more votes."""
     log_probs = torch.tensor([[-1.0, -2.0, -0.5, -1.0], [-3.0, -1.0, -1.0, -1.0]])
     mask = torch.tensor([[True, True, True, True], [True, False, False, False]])
     # All ratios are 1 and no penalty is due, so each token's loss is minus its answer's advantage.

@@ -60,10 +60,10 @@ def test_worked_example(kv_cache):
 def test_append(kv_cache):
     """`append` puts new positions behind the old ones and returns all keys and values; `len` counts the positions."""
     cache = kv_cache.KVCache()
-    key, value = normal(1, 1, 2, 5, 3), normal(2, 1, 2, 5, 3)  # five positions of two heads
+    key, value = normal(1, 2, 3, 5, 4), normal(2, 2, 3, 5, 4)  # two texts, three heads, five positions
     if (length := len(cache)) != 0:
         raise Mismatch(f"a new cache has the length {length} instead of 0", None, None)
-    for begin, end in ((0, 3), (3, 4), (4, 5)):
+    for begin, end in ((0, 1), (1, 4), (4, 5)):
         keys, values = cache.append(key[:, :, begin:end], value[:, :, begin:end])
         assert_equal(keys, key[:, :, :end])
         assert_equal(values, value[:, :, :end])

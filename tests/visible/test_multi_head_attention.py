@@ -1,4 +1,4 @@
-"""Multi-head attention, visible: the worked example, the way back, PyTorch's own layer, a causal mask, and bad numbers."""
+"""Multi-head attention, visible: the worked example, the way back, PyTorch's own layer, a mask, and bad numbers."""
 
 import torch
 from torch import nn
@@ -24,7 +24,10 @@ def load(attention, weights):
 
 @points(0.5, "The worked example is split as it should be")
 def test_split_example(multi_head_attention):
-    """Head 0 has the first columns of every word, head 1 the next ones, and so on. `reshape` alone gives head 0 two pieces of one word: cut the last axis, then swap two axes."""
+    """Head 0 has the first columns of every word, head 1 the next ones, and so on.
+
+    `reshape` alone gives head 0 two pieces of one word: cut the last axis, then swap two axes.
+    """
     x = torch.arange(12.0).reshape(1, 2, 6)
     heads = torch.tensor([[[[0.0, 1.0], [6.0, 7.0]], [[2.0, 3.0], [8.0, 9.0]], [[4.0, 5.0], [10.0, 11.0]]]])
     assert_equal(multi_head_attention.split_heads(x, 3), heads)
@@ -40,18 +43,23 @@ def test_merge_undoes_split(multi_head_attention):
 
 @points(1, "With the same weights it is PyTorch's own layer")
 def test_like_pytorch(multi_head_attention):
-    """`nn.MultiheadAttention` with the same weights must give the same numbers, for two texts of five words and 3 heads. It keeps the weights of q, k and v in one matrix, one below the other."""
+    """With the same weights, `nn.MultiheadAttention` must give the same numbers, here for two texts of five words.
+
+    It keeps the weights of q, k and v in one matrix, one below the other.
+    """
     B, T, C, num_heads = 2, 5, 12, 3
     generator = torch.Generator().manual_seed(0)
     x, weights = torch.randn(B, T, C, generator=generator), random_weights(C, generator)
     layer = nn.MultiheadAttention(C, num_heads, batch_first=True, dtype=torch.float64)
     stacked = {kind: torch.cat([weights[f"{name}_proj.{kind}"] for name in "qkv"]) for kind in ("weight", "bias")}
-    layer.load_state_dict({
-        "in_proj_weight": stacked["weight"],
-        "in_proj_bias": stacked["bias"],
-        "out_proj.weight": weights["out_proj.weight"],
-        "out_proj.bias": weights["out_proj.bias"],
-    })
+    layer.load_state_dict(
+        {
+            "in_proj_weight": stacked["weight"],
+            "in_proj_bias": stacked["bias"],
+            "out_proj.weight": weights["out_proj.weight"],
+            "out_proj.bias": weights["out_proj.bias"],
+        }
+    )
     wanted, _ = layer(x.double(), x.double(), x.double())
     attention = load(multi_head_attention.MultiHeadAttention(C, num_heads), weights)
     assert_close(attention(x), wanted.detach(), terms=8 * C + T)  # sums of C, D, T and C terms, one after the other
@@ -59,7 +67,10 @@ def test_like_pytorch(multi_head_attention):
 
 @points(0.5, "Behind a causal mask the future changes nothing")
 def test_causal_mask(multi_head_attention):
-    """True in the mask means that a query (row) may attend a key (column). When the last of four words changes, the results for the first three stay as they are."""
+    """True in the mask means that a query (row) may attend a key (column).
+
+    When the last of four words changes, the results for the first three stay as they are.
+    """
     generator = torch.Generator().manual_seed(1)
     x, weights = torch.randn(1, 4, 8, generator=generator), random_weights(8, generator)
     attention = load(multi_head_attention.MultiHeadAttention(8, 2), weights)
@@ -77,6 +88,9 @@ def test_causal_mask(multi_head_attention):
 
 @points(0.5, "A number of heads that does not fit is refused")
 def test_bad_number_of_heads(multi_head_attention):
-    """Ten columns cannot be shared out equally among four heads: a `ValueError` says so, before anything is computed."""
+    """Ten columns cannot be shared out equally among four heads, and a `ValueError` says so.
+
+    The module raises it as soon as it is made.
+    """
     assert_raises_value_error(multi_head_attention.split_heads, torch.zeros(2, 3, 10), 4)
     assert_raises_value_error(multi_head_attention.MultiHeadAttention, 10, 4)

@@ -64,6 +64,8 @@ def encode(value: object, refer: Callable[[object], Handle] = _cannot_refer) -> 
     """Returns the bytes of `value`; what is no plain value goes through `refer`, which names it by a handle."""
     parts: list[bytes] = []
     _Encoder(parts, refer).put(value, 0)
+    if sum(map(len, parts)) > MAX_FRAME:
+        raise WireError(f"a value of more than {MAX_FRAME >> 20} MiB cannot be sent")
     return b"".join(parts)
 
 

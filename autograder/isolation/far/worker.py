@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from autograder.isolation.between.wire import decode, encode
 from autograder.isolation.far import child, lockdown
 
 CONTROL = 0  # the descriptor of the control socket
+GRACE = 2.0  # seconds between a child's hanging up and its end
 CHANNEL = 3  # the descriptor of a child's channel
 
 
@@ -40,11 +42,11 @@ def main() -> None:
                 alive = _fork(control, descriptors[0])
                 control.send(encode(alive))
             elif message[0] == "end":
-                control.send(encode(_end(alive)))
+                control.send(encode(_end(alive, GRACE if message[1] else 0.0)))
                 alive = 0
     except EOFError:
         if alive:
-            _end(alive)
+            _end(alive, 0.0)
 
 
 def alone() -> None:
@@ -89,16 +91,20 @@ def _fork(control: socket.socket, descriptor: int) -> int:
         os._exit(1)
 
 
-def _end(pid: int) -> int:
-    """Ends the child and returns its wait status; negative is the signal that it died of by itself."""
+def _end(pid: int, grace: float) -> int:
+    """Ends the child; returns its exit code, minus the signal that it died of, or 0 when it had to be ended."""
     if not pid:
         return 0
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    if not ended:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        return 0
-    return os.waitstatus_to_exitcode(status)
+    deadline = time.monotonic() + grace
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return 0
+        time.sleep(0.001)
 
 
 def _receive(control: socket.socket) -> tuple[tuple[Any, ...], list[int]]:

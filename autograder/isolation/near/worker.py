@@ -34,6 +34,9 @@ _ENVIRONMENT = {
 }
 
 
+_GONE = "the worker process did not start, or it was ended from outside"
+
+
 class WorkerError(GraderError):
     """A worker could not start, or a library is missing."""
 
@@ -119,7 +122,7 @@ class ForkingWorker:
         new = [name for name in libraries if name not in self._imported]
         if new:
             self._imported.update(new)
-            self._socket.send(encode(("import", new)))
+            self._say("import", new)
             self._importing += 1
 
     def child(self) -> ForkedChild:
@@ -127,14 +130,22 @@ class ForkingWorker:
         self._wait_for_imports()
         ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self._socket, [encode(("spawn",))], [theirs.fileno()])
-            self._answer()
+            try:
+                socket.send_fds(self._socket, [encode(("spawn",))], [theirs.fileno()])
+                self._answer()
+            except (OSError, WorkerError):
+                ours.close()
+                raise WorkerError(_GONE) from None
         fd = ours.detach()
         return ForkedChild(self, Channel(fd, fd))
 
-    def end_child(self) -> int:
-        """Ends the child that runs now, if one does, and returns how it ended."""
-        self._socket.send(encode(("end",)))
+    def end_child(self, ends_itself: bool) -> int:
+        """Ends the child that runs now, if one does, and returns how it ended.
+
+        Args:
+            ends_itself: it hung up, so its own end is a moment away and says more than ours.
+        """
+        self._say("end", ends_itself)
         return int(self._answer())
 
     def close(self) -> None:
@@ -153,7 +164,13 @@ class ForkingWorker:
         try:
             return decode(self._socket.recv(1 << 16))
         except (OSError, WireError):
-            raise WorkerError("the worker process did not start, or it was ended from outside") from None
+            raise WorkerError(_GONE) from None
+
+    def _say(self, *message: Any) -> None:
+        try:
+            self._socket.send(encode(message))
+        except OSError:
+            raise WorkerError(_GONE) from None
 
 
 class ForkedChild:
@@ -173,13 +190,13 @@ class ForkedChild:
         except TimeoutError:
             self.end()
             raise OutOfTime from None
-        except (EOFError, WireError):
-            raise Died(self.end()) from None
+        except (EOFError, WireError) as error:
+            raise Died(self.end(ends_itself=isinstance(error, EOFError))) from None
 
-    def end(self) -> int:
+    def end(self, ends_itself: bool = False) -> int:
         """See `Child`."""
         if self._status is None:
-            self._status = self._worker.end_child()
+            self._status = self._worker.end_child(ends_itself)
             self._channel.close()
         return self._status
 
@@ -247,8 +264,8 @@ class SpawnedChild:
         """See `Child`."""
         status = self._process.poll()
         self._process.kill()
-        self._process.wait()
-        return status or 0
+        with self._process:  # closes the pipes and waits
+            return status or 0
 
 
 def _command(start: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Key after key with a running maximum and a running sum, as fused kernels do it; one matrix for all three projections."""
+"""Key after key with a running maximum and sum, as fused kernels do it; one matrix for all three projections."""
 
 import torch
 from torch import nn

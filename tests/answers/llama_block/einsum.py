@@ -32,7 +32,9 @@ def rotate(x, positions, base=10000.0):
     pairs = x.unflatten(-1, (2, -1))  # [B, H, T, 2, D/2]
     count = pairs.shape[-1]
     angles = einsum("t,i->ti", positions.to(x.dtype), base ** -(torch.arange(count, dtype=x.dtype) / count))
-    matrix = torch.stack([angles.cos(), -angles.sin(), angles.sin(), angles.cos()]).unflatten(0, (2, 2))  # [2, 2, T, D/2]
+    matrix = torch.stack([angles.cos(), -angles.sin(), angles.sin(), angles.cos()]).unflatten(
+        0, (2, 2)
+    )  # [2, 2, T, D/2]
     return einsum("uvti,bhtvi->bhtui", matrix, pairs).flatten(-2)
 
 

@@ -42,7 +42,9 @@ class GroupedQueryAttention(nn.Module):
         self.width, self.base = dim // num_heads, base
 
     def forward(self, x):
-        q, k, v = (f(x).unflatten(-1, (-1, self.width)).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            f(x).unflatten(-1, (-1, self.width)).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj)
+        )
         where = torch.arange(x.shape[1])
         q, k = rotate(q, where, self.base), rotate(k, where, self.base)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)

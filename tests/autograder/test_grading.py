@@ -1,0 +1,145 @@
+"""One submission, one grade: statuses, points, sentences, and what one exercise costs another."""
+
+import json
+
+import pytest
+
+from autograder.course import holes
+from autograder.grades import as_json, from_json
+from autograder.skeleton import stub
+from autograder.submission import Submission
+
+RIGHT = "softmax"
+
+
+def test_full_marks_for_the_solution(grade_softmax, solution):
+    """The solution passes every test, without a word of feedback."""
+    grade = grade_softmax(solution("softmax"))
+    assert (grade.status, grade.score, grade.max_score) == ("passed", 10, 10)
+    assert not any(test.feedback for test in grade.tests)
+
+
+def test_the_stub_is_not_started(grade_softmax, solution):
+    """An untouched stub has no points and counts its holes; one begun is failed, and its failures speak of holes."""
+    text = stub(solution("softmax"))
+    grade = grade_softmax(text)
+    assert (grade.status, grade.score) == ("not_started", 0)
+    assert len(grade.holes) == grade.holes_total == len(holes(text)) > 0
+    begun = grade_softmax(text.replace("...  # FINISH ME", "np.max(scores, axis=axis, keepdims=True)", 1))
+    assert begun.status == "failed"
+    assert all("FINISH ME" in test.feedback for test in begun.tests if test.status == "failed")
+    assert "Ellipsis" not in json.dumps([test.feedback for test in begun.tests])
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "sentence"),
+    [
+        ("def softmax(:\n", "error", "softmax.py line 1 is not valid Python"),
+        ("import nothing_like_it\n", "error", "No module named 'nothing_like_it'"),
+        ("1 / 0\n", "error", "ZeroDivisionError (line 1 of softmax.py: `1 / 0`)"),
+        ("import sys; sys.exit(3)\n", "error", "called `exit`"),
+        ("import os; os._exit(3)\n", "crashed", "left Python with code 3"),
+        ("x = 1\n", "failed", "softmax.py has no `softmax`"),
+        (
+            "def softmax(scores): return scores\nlog_softmax = softmax\n",
+            "failed",
+            "could not be called as the exercise says",
+        ),
+        ("def softmax(scores, axis=-1): pass\nlog_softmax = softmax\n", "failed", "returned None"),
+        ("def softmax(scores, axis=-1): return ...\nlog_softmax = softmax\n", "failed", "returned `...`"),
+        ("def softmax(scores, axis=-1): return scores.tolist()\nlog_softmax = softmax\n", "failed", "a list"),
+        ("def softmax(scores, axis=-1): return scores * float('nan')\nlog_softmax = softmax\n", "failed", "nan"),
+        ("def softmax(scores, axis=-1): return softmax(scores)\nlog_softmax = softmax\n", "failed", "calls itself"),
+        (
+            "def softmax(scores, axis=-1): open('/etc/passwd')\nlog_softmax = softmax\n",
+            "failed",
+            "tried to read a file",
+        ),
+        ("import socket\ndef softmax(scores, axis=-1): socket.socket()\nlog_softmax = softmax\n", "failed", "network"),
+    ],
+)
+def test_every_trouble_has_its_status_and_sentence(grade_softmax, source, status, sentence):
+    """Whatever is wrong is said in words, with the student's own line, and never with ours."""
+    grade = grade_softmax(source)
+    assert grade.status == status
+    told = "\n".join(test.feedback for test in grade.tests)
+    assert sentence in told
+    assert "Traceback" not in told
+    assert "autograder" not in told
+
+
+def test_hidden_feedback_holds_nothing_of_the_inputs_or_of_the_student(grade_softmax):
+    """Of a hidden test a report holds the suite's own text, a built-in type and a line: never a message or a number."""
+    leak = "class Leak(Exception): pass\n" + (
+        "def softmax(scores, axis=-1):\n"
+        "    told = 'LE' + 'AK ' + str(scores)\n"
+        "    print(told)\n"
+        "    Leak.__name__ = told\n"
+        "    raise Leak(told)\n"
+        "log_softmax = softmax\n"
+    )
+    grade = grade_softmax(leak)
+    hidden = [test.feedback for test in grade.tests if test.visibility == "hidden"]
+    assert hidden
+    assert not any("LEAK" in feedback for feedback in hidden)
+    assert any("LEAK" in test.feedback for test in grade.tests if test.visibility == "visible")
+    assert "LEAK" in grade.output  # for the instructor
+    assert "LEAK" not in json.dumps([vars(test) for test in grade.tests if test.visibility == "hidden"])
+
+
+def test_an_exercise_that_changes_its_inputs_loses_that_point_alone(grade_softmax, solution):
+    """Right numbers and changed inputs: one point less, and the sentence says which input."""
+    source = solution("softmax").replace(
+        "largest = np.max(scores, axis=axis, keepdims=True)  # FINISH ME",
+        "original = scores\n    scores = scores.astype(float) if scores.dtype.kind == 'i' else scores\n"
+        "    largest = np.max(scores, axis=axis, keepdims=True)\n    scores = scores.copy()\n    original *= 1\n"
+        "    original += 0 if original.dtype.kind == 'i' else 1",
+    )
+    grade = grade_softmax(source)
+    lost = {test.name for test in grade.tests if test.status != "passed"}
+    assert lost == {"inputs_are_left_alone"}
+    assert grade.score == grade.max_score - 1
+
+
+def test_one_mistake_is_charged_once(grader, solution):
+    """A wrong softmax costs attention nothing, and the grade says what was carried forward."""
+    wrong = solution("softmax").replace("/ np.sum(exponentials, axis=axis, keepdims=True)", "")
+    sources = {"softmax": wrong, "attention": solution("attention")}
+    softmax, attention = grader.grade(Submission("test", sources)).exercises
+    assert softmax.status == "failed"
+    assert (attention.status, attention.carried_forward) == ("passed", ("softmax",))
+    right = grader.grade(Submission("test", {**sources, "softmax": solution("softmax")}))
+    assert right.exercises[1].carried_forward == ()
+    missing = grader.grade(Submission("test", {"attention": solution("attention")}))
+    assert [exercise.status for exercise in missing.exercises] == ["missing", "passed"]
+
+
+def test_the_same_submission_gets_the_same_grade(grader, solution):
+    """Bit for bit, wrong answers and hints included."""
+    wrong = solution("softmax").replace("keepdims=True)  # FINISH ME", "keepdims=True) * 2", 1)
+    sources = {"softmax": wrong, "attention": solution("attention")}
+    texts = {json.dumps(as_json(grader.grade(Submission("test", sources)))) for _ in range(2)}
+    assert len(texts) == 1
+
+
+def test_json_is_the_fixed_form_and_comes_back(grader, solution):
+    """The keys that outside tools rely on, and nothing lost in them."""
+    grade = grader.grade(Submission("ada", {"softmax": solution("softmax")}))
+    data = json.loads(json.dumps(as_json(grade)))
+    assert set(data) == {"submission", "score", "max_score", "exercises"}
+    exercise = data["exercises"][0]
+    assert set(exercise) == {"name", "status", "score", "max_score", "carried_forward", "tests", "hints"}
+    assert set(exercise["tests"][0]) == {"name", "title", "visibility", "status", "score", "max_score", "feedback"}
+    assert as_json(from_json(data)) == data
+
+
+def test_a_known_mistake_is_named(grade_softmax, solution):
+    """The catalogue's hint for a mistake that the submission makes, written differently."""
+    source = (
+        "import numpy as np\n"
+        "def softmax(scores, axis=-1):\n    e = np.exp(scores - scores.max())\n"
+        "    return e / e.sum(axis, keepdims=True)\n"
+        "def log_softmax(scores, axis=-1):\n    s = scores - scores.max(axis, keepdims=True)\n"
+        "    return s - np.log(np.exp(s).sum(axis, keepdims=True))\n"
+    )
+    assert [hint.mistake for hint in grade_softmax(source).hints] == ["global-max"]

@@ -1,0 +1,318 @@
+"""A pretrained model, hidden: on a tiny Llama checkpoint, against the library's own forward pass over the whole text.
+
+Rounding: between the ids and a logit lies a chain of sums. In each of the 2 blocks they run over 32 features (queries
+and keys), up to 24 positions, 32 (output), 32 (gate) and 48 (down) features; then come 32 in the head. Together these are
+fewer than 400 roundings (`TERMS`), of numbers no larger than the largest logit. Where the order of two numbers matters,
+they are much further apart than that: `greedy_here` and `best_next_here` make sure.
+"""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograder.isolation.near.remote import StudentError
+from autograder.suites import Mismatch, assert_close, assert_equal, points
+from autograder.suites.tiny_checkpoint import END, WORDS, tiny_checkpoint
+
+TERMS = 400
+CPU, META = torch.device("cpu"), torch.device("meta")  # tensors on "meta" have a shape and a dtype, and no numbers
+TEXTS = st.lists(st.sampled_from([f" {word}" for word in WORDS] + ["t", "é", ",", "."]), min_size=1, max_size=5).map("".join)
+
+
+@pytest.fixture(scope="module")
+def readable():
+    """One checkpoint whose tokenizer begins each text with a special token, and one whose tokenizer does not."""
+    return [tiny_checkpoint(), tiny_checkpoint(adds_start=False)]
+
+
+def there(pretrained_model, adds_start=True):
+    """The model and its tokenizer on the other side, made without the submission."""
+    library, folder = pretrained_model.library("transformers"), tiny_checkpoint(adds_start)
+    model = library.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model, library.AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture
+def loaded(pretrained_model):
+    """`there`, once per test however many examples it has."""
+    return cache(lambda adds_start=True: there(pretrained_model, adds_start))
+
+
+# --- The same model here, and what it says ---------------------------------------------------------------------------
+
+
+@cache
+def here(adds_start=True):
+    """The model and its tokenizer on this side."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = tiny_checkpoint(adds_start)
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
+
+
+@torch.no_grad()
+def logits_here(ids, adds_start=True):
+    """[T, V] for T ids."""
+    return here(adds_start)[0](torch.tensor([ids]), use_cache=False).logits[0].double()
+
+
+def greedy_here(prompt, length, adds_start=True):
+    """The ids of the continuation, which ends before the end token; the whole text goes through the model each time."""
+    tokenizer = here(adds_start)[1]
+    ids, new = tokenizer(prompt).input_ids, []
+    while len(new) < length:
+        values, best = logits_here(ids + new, adds_start)[-1].topk(2)
+        assert values[0] - values[1] > 0.03, "the suite's own prompt has a near tie"
+        if best[0] == tokenizer.eos_token_id:
+            break
+        new.append(int(best[0]))
+    return new
+
+
+def best_next_here(prompt, top_k, adds_start=True):
+    """[(text, probability)], over the whole vocabulary."""
+    tokenizer = here(adds_start)[1]
+    probabilities = torch.softmax(logits_here(tokenizer(prompt).input_ids, adds_start)[-1], -1)
+    values, ids = probabilities.topk(top_k + 1)
+    assert (values[:-1] - values[1:]).min() > 7e-4, "the suite's own prompt has a near tie"
+    return [(tokenizer.decode([i]), p) for i, p in zip(ids[:top_k].tolist(), values[:top_k].tolist(), strict=True)]
+
+
+def surprisals_here(prompt, completion, adds_start=True, temperature=1.0):
+    """[(text, -log p)], by PyTorch's cross-entropy."""
+    tokenizer = here(adds_start)[1]
+    before, after = tokenizer(prompt).input_ids, tokenizer(completion, add_special_tokens=False).input_ids
+    logits = logits_here(before + after, adds_start)[len(before) - 1 : -1] / temperature
+    losses = torch.nn.functional.cross_entropy(logits, torch.tensor(after), reduction="none")
+    return [(tokenizer.decode([i]), loss) for i, loss in zip(after, losses.tolist(), strict=True)]
+
+
+def assert_pairs(got, expected, scale=1.0):
+    """Passes for a list of pairs of a text and a number: the expected texts and, up to rounding, the numbers."""
+    if not isinstance(got, (list, tuple)) or not all(isinstance(p, (list, tuple)) and len(p) == 2 for p in got):
+        raise Mismatch("it returned something else than a list of pairs (text, number)", got, expected)
+    if not all(isinstance(text, str) and isinstance(number, (float, np.floating)) for text, number in got):
+        raise Mismatch("the pairs should hold a text (`str`) and a number (`float`)", got, expected)
+    assert_equal([text for text, _ in got], [text for text, _ in expected])
+    # They were computed in float32, and so were not exact to more than that.
+    numbers = np.array([number for _, number in got], np.float32)
+    assert_close(numbers, np.array([number for _, number in expected], np.float32), terms=TERMS, scale=scale)
+
+
+# --- Device and dtype ------------------------------------------------------------------------------------------------
+
+
+def machine(cuda, mps):
+    """What PyTorch says of a machine with or without these: all ways in which one may ask."""
+    accelerator = torch.device("cuda") if cuda else torch.device("mps") if mps else None
+    answers = {
+        "torch.cuda.is_available": cuda,
+        "torch.cuda.device_count": int(cuda),
+        "torch.cuda.current_device": 0,
+        "torch.backends.cuda.is_built": cuda,
+        "torch.backends.mps.is_available": mps,
+        "torch.backends.mps.is_built": mps,
+        "torch.mps.is_available": mps,
+        "torch.mps.device_count": int(mps),
+        "torch.accelerator.is_available": cuda or mps,
+        "torch.accelerator.device_count": int(cuda or mps),
+        "torch.accelerator.current_accelerator": accelerator,
+    }
+    return {name: answer for name, answer in answers.items() if _exists(name)}
+
+
+def _exists(name):
+    owner = torch
+    for part in name.split(".")[1:]:
+        owner = getattr(owner, part, None)
+    return owner is not None
+
+
+@points(0.5, "CUDA before MPS before the CPU, whatever the machine has")
+def test_best_device(pretrained_model):
+    """Ask for CUDA first, then for MPS; the CPU is for machines that have neither. The result is a `torch.device`."""
+    for cuda, mps, expected in ((0, 0, "cpu"), (0, 1, "mps"), (1, 0, "cuda"), (1, 1, "cuda")):
+        with pretrained_model.pretending(machine(bool(cuda), bool(mps))):
+            got = pretrained_model.best_device()
+        if not isinstance(got, torch.device):
+            raise Mismatch("it returned something else than a `torch.device`", got, torch.device(expected))
+        assert_equal(got.type, expected)
+
+
+@points(0.25, "float16 on every device but the CPU")
+def test_best_dtype(pretrained_model):
+    """Only the CPU computes in float32. Every other kind of device gets float16, also one with a number, as `cuda:1`."""
+    for name in ("cpu", "cuda", "mps", "cuda:1", "mps:0", "xpu"):
+        expected = torch.float32 if name == "cpu" else torch.float16
+        got = pretrained_model.best_dtype(torch.device(name))
+        if got != expected:
+            raise Mismatch(f"for one device it returned {got} instead of {expected}", got, expected)
+
+
+# --- Loading ---------------------------------------------------------------------------------------------------------
+
+
+def load(pretrained_model, *args, **kwargs):
+    """`load_model`, and that it returned two things that live over there."""
+    got = pretrained_model.load_model(*args, **kwargs)
+    if not isinstance(got, (list, tuple)) or len(got) != 2 or not all(hasattr(part, "value") for part in got):
+        raise Mismatch("it returned something else than the pair (model, tokenizer)", got, None)
+    return got
+
+
+def place(model):
+    """The device and the dtype of the model's weights."""
+    return model.device.value(), model.dtype.value()
+
+
+@points(0.5, "The loaded model computes what its files say")
+def test_loads_the_model(pretrained_model):
+    """On the CPU: the checkpoint's weights with its head, in float32 whatever the files hold, in eval mode, and with the
+    tokenizer of the same folder."""
+    text = " the dog, a café."
+    for adds_start in (True, False):
+        model, tokenizer = load(pretrained_model, tiny_checkpoint(adds_start), CPU)
+        assert_equal(place(model), (CPU, torch.float32))
+        if model.training.value():
+            raise Mismatch("the model is in training mode", None, None)
+        ids = here(adds_start)[1](text).input_ids
+        assert_equal(tokenizer.encode(text), ids)
+        output = model(torch.tensor([ids]))
+        if not isinstance(output, dict) or "logits" not in output:
+            raise Mismatch("the model gives no logits: it is not a causal language model", None, None)
+        assert_close(output["logits"][0], logits_here(ids, adds_start).float(), terms=TERMS)
+
+
+@points(0.25, "On another device than the CPU the weights are float16")
+def test_device_is_used(pretrained_model):
+    """`device` says where the model goes, and its weights take the dtype that is best there."""
+    try:
+        model, _ = load(pretrained_model, tiny_checkpoint(), device=META)
+    except StudentError as error:
+        if "meta" not in error.trouble.message:  # some ways to load refuse this device of the tests' and are right
+            raise
+    else:
+        assert_equal(place(model), (META, torch.float16))
+
+
+@points(0.25, "Without a device, the best one is taken")
+def test_default_device(pretrained_model):
+    """No `device` means `best_device()`: the CPU where there is nothing else, and the accelerator where there is one."""
+    with pretrained_model.pretending(machine(cuda=False, mps=False)):
+        model, _ = load(pretrained_model, tiny_checkpoint())
+        assert_equal(place(model), (CPU, torch.float32))
+    for kind in ("cuda", "mps"):
+        with pretrained_model.pretending(machine(cuda=kind == "cuda", mps=kind == "mps")):
+            try:
+                model, _ = load(pretrained_model, tiny_checkpoint())
+                found = model.device.value().type
+            except StudentError:
+                continue  # it believed the machine and tried, and there is no such device here
+        if found != kind:
+            raise Mismatch(f"the model is on {found}, and the machine has {kind}", found, kind)
+
+
+@points(0.25, "It says which device it chose")
+def test_says_the_device(pretrained_model):
+    """`load_model` prints the device that the model goes to, which is not always the best one."""
+    for device in (CPU, META):
+        try:
+            load(pretrained_model, tiny_checkpoint(), device)
+        except StudentError as error:
+            if "meta" not in error.trouble.message:
+                raise
+        if device.type not in pretrained_model.output().lower():
+            raise Mismatch("it did not print the name of the device that it was given", None, None)
+
+
+@points(0.25, "A folder without a model is an error that says so")
+def test_no_model(pretrained_model):
+    """Let the library's own error through: a `None` in place of a model fails later, where nobody knows why."""
+    load(pretrained_model, tiny_checkpoint(), CPU)
+    try:
+        got = pretrained_model.load_model(f"{tiny_checkpoint()}/nothing", CPU)
+    except StudentError as error:
+        if "Exit" in error.trouble.type_name or len(error.trouble.message.split()) < 2:
+            raise Mismatch(f"it raised {error.trouble.type_name}, which does not say what is wrong", None, None) from None
+    else:
+        raise Mismatch("it returned something although there is no model", got, None)
+
+
+# --- Hidden states and logits ----------------------------------------------------------------------------------------
+
+BATCHES = st.tuples(st.integers(1, 3), st.integers(1, 9)).flatmap(
+    lambda shape: st.lists(st.lists(st.integers(0, 60), min_size=shape[1], max_size=shape[1]), min_size=shape[0], max_size=shape[0])
+)
+
+
+@points(0.25, "The hidden states are the decoder's last, after its final norm")
+@given(batch=BATCHES)
+def test_hidden_states(pretrained_model, loaded, batch):
+    """The first result is the decoder's `last_hidden_state`, for every text and every position: [B, T, C]."""
+    ids = torch.tensor(batch)
+    with torch.no_grad():
+        expected = here()[0].model(ids).last_hidden_state
+    hidden, _ = pretrained_model.hidden_states_and_logits(loaded()[0], ids)
+    assert_close(hidden, expected, terms=TERMS)
+
+
+@points(0.25, "The head turns every hidden state into scores for all tokens")
+@given(batch=BATCHES)
+def test_logits(pretrained_model, loaded, batch):
+    """The second result is the head applied to the hidden states, for every text and every position: [B, T, V]."""
+    ids = torch.tensor(batch)
+    with torch.no_grad():
+        expected = here()[0](ids, use_cache=False).logits
+    _, logits = pretrained_model.hidden_states_and_logits(loaded()[0], ids)
+    assert_close(logits, expected, terms=TERMS)
+
+
+# --- The next token --------------------------------------------------------------------------------------------------
+
+
+@points(0.5, "The most probable next tokens, and how probable they are")
+def test_next_token(pretrained_model, loaded):
+    """The last position's scores, through softmax over the whole vocabulary; the best first, each with the text that
+    `tokenizer.decode` gives for it. The prompt goes through the tokenizer as it is, with whatever special token that adds.
+    """
+    for adds_start, prompt, top_k in NEXT:
+        model, tokenizer = loaded(adds_start)
+        got = pretrained_model.next_token_probabilities(model, tokenizer, prompt, top_k=top_k)
+        assert_pairs(got, best_next_here(prompt, top_k, adds_start))
+    model, tokenizer = loaded()
+    got = pretrained_model.next_token_probabilities(model, tokenizer, NEXT[0][1])
+    assert_pairs(got, best_next_here(NEXT[0][1], 5))
+    vocabulary = here()[0].config.vocab_size
+    everything = pretrained_model.next_token_probabilities(model, tokenizer, NEXT[0][1], vocabulary)
+    probabilities = np.array([p for _, p in everything], np.float32)
+    expected = torch.softmax(logits_here(here()[1](NEXT[0][1]).input_ids)[-1], -1).sort(descending=True).values
+    assert_close(probabilities, expected.float().numpy(), terms=TERMS)
+
+
+# --- Generation ------------------------------------------------------------------------------------------------------
+
+#         does the tokenizer begin with a special token? the prompt, and whether 12 tokens reach the end
+ORDINARY = ((True, " the mat sat"), (True, " the on the"), (False, " the cat on"), (False, " the sun on"))
+ENDING = ((True, " the cat sat"), (True, " the on sat"), (False, " the sang sang"), (True, "a cat"))
+MARKED = ((True, f" the on{END} the mat"), (False, f" the moon{END} the sat"))  # an end in the middle of the prompt
+SPECIAL = ((True, " the song café"), (True, " the song the"), (False, " the mat on"))  # special tokens in the answer
+AWKWARD = ((True, "THE the sat"), (False, " the sang café"))  # letters that the tokenizer drops; é in two pieces
+
+
+def assert_continues(pretrained_model, loaded, cases, length=12, **kwargs):
+    """Passes when each prompt is continued as it should be."""
+    for adds_start, prompt in cases:
+        model, tokenizer = loaded(adds_start)
+        got = pretrained_model.generate_greedy(model, tokenizer, prompt, length, **kwargs)
+        expected = here(adds_start)[1].decode(greedy_here(prompt, length, adds_start), skip_special_tokens=True)
+        assert_equal(got, expected)
+
+
+@points(0.5, "The most probable token, again and again")
+def test_greedy(pretrained_model, loaded):
+    """Each new token is the most probable one after all tokens before it: those of the prompt and the new ones."""
+    assert_continues(pretrained_model, loaded, ORDINARY)
