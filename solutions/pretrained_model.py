@@ -53,9 +53,9 @@ def best_device() -> torch.device:
 # %% [markdown]
 # ## Step 2: the best dtype
 #
-# Writing one token means reading every weight once, so half the bytes is nearly twice the speed: 135 million weights are
-# 538 MB in float32 and 269 MB in float16. Graphics cards compute in float16 at full speed. Most CPUs do not, so there
-# float32 stays.
+# Writing one token means reading every weight once, so half the bytes is nearly twice the speed: 135 million weights
+# are 538 MB in float32 and 269 MB in float16. Graphics cards compute in float16 at full speed. Most CPUs do not, so
+# there float32 stays.
 
 
 # %%
@@ -108,13 +108,13 @@ def load_model(model_id: str, device: torch.device | str | None = None) -> tuple
 # head, `model.get_output_embeddings()` (in a Llama, `model.lm_head`). Call them one after the other, and you have done
 # by hand what `model(input_ids).logits` does.
 #
-# `torch.no_grad()` tells PyTorch not to remember the way for gradients: nobody trains here, and that saves memory.
+# `@torch.no_grad()` tells PyTorch not to remember the way for gradients: nobody trains here, and that saves memory.
 
 
 # %%
 @torch.no_grad()
 def hidden_states_and_logits(model: nn.Module, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """h = decoder(x),  logits = W h
+    """`h = decoder(x)` and `logits = W h`
 
     Args:
         model: a causal language model.
@@ -167,9 +167,9 @@ def next_token_probabilities(model: nn.Module, tokenizer: Any, prompt: str, top_
 # Take the most probable token, append it, and ask again: *greedy decoding*. Models end a text with a token of its own,
 # the end-of-sequence token, and there we stop.
 #
-# At each step, attention needs the keys and values of all tokens so far, and those of the old tokens are the same as at
-# the step before. So the model can keep them: `past_key_values`, the *key-value cache*, which has an exercise of its own.
-# With it only the newest token, `[1, 1]`, goes through the 30 blocks. Without it all of them go, at each step anew.
+# At each step, attention needs the keys and values of all tokens so far, and those of the old tokens are the same as
+# at the step before. So the model can keep them: `past_key_values`, the *key-value cache*, which has an exercise of its
+# own. With it only the newest token, `[1, 1]`, goes through the 30 blocks. Without it all go, at each step anew.
 
 
 # %%
@@ -205,9 +205,9 @@ def generate_greedy(model: nn.Module, tokenizer: Any, prompt: str, max_new_token
 # %% [markdown]
 # ## Step 7: where does it make things up?
 #
-# How much did a text surprise the model? The *surprisal* of a token is $-\ln p(\text{token} \mid \text{all before})$, in
-# nats: 0 for what had to come, $\ln V$ = 10.8 for a blind guess among SmolLM2's tokens. It is the cross-entropy loss of
-# that one token.
+# How much did a text surprise the model? The *surprisal* of a token is $-\ln p(\text{token} \mid \text{all before})$,
+# in nats: 0 for what had to come, $\ln V$ = 10.8 for a blind guess among SmolLM2's tokens. It is the cross-entropy
+# loss of that one token.
 #
 # A date or a name with a large surprisal is one that the model would not have said itself. That helps to spot what it
 # makes up. But it is the model's opinion, not the truth: "Water is made of hydrogen and" surprises SmolLM2 more with
@@ -220,7 +220,7 @@ def generate_greedy(model: nn.Module, tokenizer: Any, prompt: str, max_new_token
 # | token | The | capital | of | France | is | Paris | . |
 # | its row predicts | capital | of | France | is | **Paris** | **.** | ? |
 #
-# So the two tokens of the completion are predicted by rows 4 and 5: from the last row of the prompt to the last but one.
+# So the two tokens of the completion are predicted by rows 4 and 5: from the prompt's last row to the last row but one.
 
 
 # %%
@@ -281,12 +281,12 @@ if __name__ == "__main__":
         places = range(len(best))
         bars = axes.barh(places, probabilities, color=["#2a6f97"] + ["#a9c6d8"] * (len(best) - 1))
         axes.bar_label(bars, [f"{p:.1%}" for p in probabilities], padding=3, fontsize=8)
-        axes.set_yticks(places, [visible(text) for text in texts], family="monospace")
+        axes.set_yticks(places, [visible(text) for text in texts])
         axes.set_ylim(len(best) - 0.4, -0.6)
         axes.set_xscale("log")
         axes.set_xlim(min(probabilities) / 3, 3)
         axes.set_xlabel("probability")
-        axes.set_title(f"“{PROMPT} …”")
+        axes.set_title(f"“{PROMPT} …”", fontsize=10)
 
     def draw_surprisals(axes: plt.Axes, model: nn.Module, tokenizer: Any) -> None:
         """A true and a false completion, token beside token."""
@@ -298,12 +298,12 @@ if __name__ == "__main__":
                 [place + 0.42 * side - 0.21 for place in range(len(pair))], surprisals, 0.4, color=colour, label=label
             )
         columns = zip(*([visible(text) for text, _ in pair] for pair in pairs), strict=True)
-        axes.set_xticks(range(len(pairs[0])), ["\n".join(column) for column in columns], family="monospace", fontsize=8)
+        axes.set_xticks(range(len(pairs[0])), ["\n".join(column) for column in columns], fontsize=9)
         axes.set_ylabel("surprisal (nats)")
         axes.set_title(f"“{CLAIM} …”", fontsize=10)
         axes.legend(frameon=False)
 
-    def draw_times(axes: plt.Axes, model: nn.Module, tokenizer: Any, max_new_tokens: int = 32) -> None:
+    def draw_times(axes: plt.Axes, model: nn.Module, tokenizer: Any, max_new_tokens: int = 24) -> None:
         """How long the same text takes with and without the cache: a clock that ticks at every pass of the model."""
         for use_cache, colour in ((False, "#e07a5f"), (True, "#2a6f97")):
             ticks = [time.perf_counter()]

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 # %% [markdown]
 # ## Step 1: rewards from comparisons
 #
-# Bradley and Terry (1952) asked how strong chess players are who have only played each other. Their answer: give
-# everyone a strength, such that the difference of two strengths says how probably the one beats the other,
+# How strong are chess players of whom you only know who beat whom? Zermelo (1929) asked that, and Bradley and Terry
+# (1952) asked it about anything that is compared in pairs. The answer: give everyone a strength, such that the
+# difference of two strengths says how probably the one beats the other,
 #
 # $$p(\text{chosen beats rejected}) = \sigma(r_\mathrm{chosen} - r_\mathrm{rejected}),
 # \qquad \sigma(z) = \frac{1}{1 + e^{-z}}$$
@@ -33,7 +34,8 @@ import torch.nn.functional as F
 # are `[1, -1]`: the first pair is in the right order, the second is not. Their losses are −log σ(1) = 0.313 and
 # −log σ(−1) = 1.313, and the mean is 0.813.
 #
-# **The catch.** σ(−1000) is 0 as a float, and log 0 is −∞. `F.logsigmoid` takes both in one go, and is right at both ends.
+# **The catch.** σ(−1000) is 0 as a float, and log 0 is −∞. `F.logsigmoid` takes both in one go, and is right at both
+# ends.
 
 
 # %%
@@ -66,8 +68,8 @@ def bradley_terry_loss(chosen_rewards: torch.Tensor, rejected_rewards: torch.Ten
 # reference does costs something; one that it likes less gives something back. The reward itself is about the whole
 # answer, so it is paid out once, with the answer's last token:
 #
-# $$R_t = -\beta \left( \log \pi(y_t) - \log \pi_\mathrm{ref}(y_t) \right) + \begin{cases} r & t \text{ is the last kept token} \\
-# 0 & \text{otherwise} \end{cases}$$
+# $$R_t = -\beta \left( \log \pi(y_t) - \log \pi_\mathrm{ref}(y_t) \right)
+# + \begin{cases} r & t \text{ is the last kept token} \\ 0 & \text{otherwise} \end{cases}$$
 #
 # A mask says which tokens are kept: those of the answer, not the prompt's, and not the padding. All others get 0.
 #
@@ -104,8 +106,8 @@ def kl_penalized_rewards(
     penalties = torch.where(mask, -beta * log_ratios, 0.0)  # FINISH ME
     # The number of each place, 0 to T-1, [T].
     places = torch.arange(mask.shape[1], device=mask.device)
-    # The last kept place of each sequence, [B, 1]: the largest number of a place that is kept. Put -1 for the others, then
-    # take `.max(dim=1, keepdim=True).values`.
+    # The last kept place of each sequence, [B, 1]: the largest number of a place that is kept. Put -1 for the others,
+    # then take `.max(dim=1, keepdim=True).values`.
     last_places = torch.where(mask, places, -1).max(dim=1, keepdim=True).values  # FINISH ME
     # True at each sequence's last kept place alone, [B, T]: compare [T] with [B, 1], and broadcasting does the rest.
     is_last = places == last_places  # FINISH ME
@@ -160,7 +162,13 @@ if __name__ == "__main__":
         where = torch.arange(len(words))
         for beta, color, offset in [(0.1, "#fdae6b", -0.2), (0.3, "#d94801", 0.2)]:
             values = kl_penalized_rewards(torch.ones(1), policy, reference, mask, beta)[0]
-            axes.bar(where + offset, values, 0.4, color=color, label=f"β = {beta}: {values.sum():.2f} in all")
+            axes.bar(
+                where + offset,
+                values,
+                0.4,
+                color=color,
+                label=f"β = {beta}: {values.sum():.2f} in all".replace("-", "−"),
+            )
         axes.axhline(0, color="black", lw=0.8)
         axes.set_xticks(where, words)
         for label, kept in zip(axes.get_xticklabels(), mask[0], strict=True):

@@ -4,7 +4,7 @@
 # A model that was trained on the whole internet continues text. Asked "What is the capital of France?", it may well go
 # on with "And what is the capital of Italy?", for lists of questions are what it has seen. *Supervised fine-tuning*
 # (SFT) makes it answer: show it prompts together with good answers, and let it learn to predict the answers. It is the
-# first of the three steps that made InstructGPT (Ouyang et al. 2022), and every chat model since has begun with it.
+# first of the three steps that made InstructGPT (Ouyang et al. 2022), and most chat models since have begun with it.
 #
 # The loss is the one of pretraining, the mean of $-\log p$ of each next token, with one difference: only the tokens of
 # the answer count. The model shall learn to answer questions, not to ask them.
@@ -18,8 +18,8 @@
 # probability 0.5, and the 1 after `[7, 3, 5]` with probability 0.25. Their losses are −log 0.5 = 0.693 and
 # −log 0.25 = 1.386, and the loss is the mean, 1.040.
 #
-# **Shapes.** `B` sequences of `T` tokens, `V` words in the vocabulary: `logits [B, T, V]` and `labels [B, T]` become one
-# number.
+# **Shapes.** `B` sequences of `T` tokens, `V` words in the vocabulary: `logits [B, T, V]` and `labels [B, T]` become
+# one number.
 
 # %%
 import torch
@@ -27,9 +27,9 @@ import torch
 # %% [markdown]
 # ## Step 1: labels
 #
-# The labels are the ids that the model reads, at the same places. Where a label does not count it holds a number that is
-# no word's id, by an old habit of PyTorch's −100. (Sequences of a batch are filled up to the same length later; the
-# labels of that padding are −100 as well.)
+# The labels are the ids that the model reads, at the same places. A label that does not count holds a number that is
+# no word's id instead; PyTorch's own losses skip −100, so nearly everyone writes that. (The sequences of a batch are
+# filled up to the same length later, and the labels of that padding are −100 as well.)
 #
 # Nothing is shifted here. The loss does that, once.
 
@@ -110,8 +110,8 @@ def sft_loss(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int = -10
 # ## What you have built
 #
 # The picture shows a little network learning five answers with your loss. Each cell is a token; its color is how badly
-# it was predicted. Prompts are grey: nobody asked the network to predict them, and the grey curve shows that it does not
-# learn to.
+# it was predicted. Prompts are grey: nobody asked the network to predict them, and the grey curve shows that it does
+# not learn to.
 
 # %%
 if __name__ == "__main__":
@@ -161,22 +161,16 @@ if __name__ == "__main__":
                 losses[row, place] = sft_loss(logits, labels)
         return losses
 
-    def draw_tokens(
-        axes: plt.Axes, losses: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor
-    ) -> plt.cm.ScalarMappable:
+    def draw_tokens(axes: plt.Axes, losses: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> object:
         """A table of words: answers in the color of their losses, prompts in grey, padding left out."""
         shown = torch.where(labels != -100, losses, torch.nan)
         colors = axes.imshow(shown, cmap="YlOrRd", vmin=0, vmax=4, aspect="auto")
-        for (row, place), word in {
-            (r, p): int(ids[r, p]) for r in range(len(ids)) for p in range(ids.shape[1])
-        }.items():
-            if word == PADDING:
-                continue
+        for row, place in (ids != PADDING).nonzero().tolist():
             answer = labels[row, place] != -100
             if not answer:
                 axes.add_patch(plt.Rectangle((place - 0.5, row - 0.5), 1, 1, color="0.88"))
-            dark = answer and losses[row, place] > 2.4
-            axes.text(place, row, WORDS[word], ha="center", va="center", color="white" if dark else "black", fontsize=9)
+            color = "white" if answer and losses[row, place] > 2.4 else "black"
+            axes.text(place, row, WORDS[ids[row, place]], ha="center", va="center", color=color, fontsize=9)
         axes.set_xticks(torch.arange(0.5, ids.shape[1] - 1).tolist(), [])
         axes.set_yticks(torch.arange(0.5, len(ids) - 1).tolist(), [])
         axes.grid(color="white", lw=3)
@@ -185,38 +179,37 @@ if __name__ == "__main__":
         return colors
 
     def draw() -> plt.Figure:
-        """Every token's loss before and after fine-tuning, and the two losses on the way."""
+        """Every token's loss at three points of the training, and the losses on the way."""
         torch.manual_seed(0)
         ids, labels = batch()
         prompts = torch.where((labels == -100) & (ids != PADDING), ids, -100)
         network = Reader()
-        before = losses_by_token(network(ids).detach(), ids)
         optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
-        history = []
-        for _ in range(60):
+        history, tables = [], {}
+        for step in range(41):
             logits = network(ids)
             loss = sft_loss(logits, labels)
             history.append((loss.item(), sft_loss(logits.detach(), prompts).item()))
+            if step in (0, 6, 40):
+                tables[step] = losses_by_token(logits.detach(), ids)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        after = losses_by_token(network(ids).detach(), ids)
 
-        figure, (left, middle, right) = plt.subplots(
-            1, 3, figsize=(15.5, 3.9), width_ratios=[1.25, 1.25, 0.8], layout="constrained"
-        )
-        draw_tokens(left, before, ids, labels)
-        left.set_title("Before: every word of an answer is a surprise")
-        colors = draw_tokens(middle, after, ids, labels)
-        middle.set_title("After 60 steps")
-        figure.colorbar(colors, ax=middle, label="−log p of the token", pad=0.02)
+        figure, axes = plt.subplots(2, 2, figsize=(13, 6.6), layout="constrained")
+        for panel, (step, losses) in zip(axes.flat, tables.items(), strict=False):
+            colors = draw_tokens(panel, losses, ids, labels)
+            panel.set_title(f"After {step} steps" if step else "Before: every word of an answer is a surprise")
+        figure.colorbar(colors, ax=axes[:, 0], label="−log p of the token", location="left", shrink=0.7)
+        curves = axes[1, 1]
         answers, questions = zip(*history, strict=True)
-        right.plot(questions, color="0.6", lw=2, label="prompts (ignored)")
-        right.plot(answers, color="#d7301f", lw=2, label="answers (what is learned)")
-        right.axhline(torch.tensor(PADDING + 1.0).log(), color="0.4", ls=":", lw=1)
-        right.text(59, 3.12, "log V: pure guessing", color="0.4", ha="right", va="top", fontsize=9)
-        right.set(xlabel="step", ylabel="loss", ylim=(0, None), title="Only what counts is learned")
-        right.legend(loc="center right")
+        curves.plot(questions, color="0.6", lw=2, label="prompts (ignored)")
+        curves.plot(answers, color="#d7301f", lw=2, label="answers")
+        curves.plot(list(tables), [answers[step] for step in tables], "o", color="#d7301f", ms=7)
+        curves.axhline(torch.tensor(PADDING + 1.0).log(), color="0.4", ls=":", lw=1)
+        curves.text(40, 2.95, "log V: pure guessing", color="0.4", ha="right", va="top", fontsize=9)
+        curves.set(xlabel="step", ylabel="loss", ylim=(0, None), title="Only what counts is learned")
+        curves.legend(loc="upper left")
         return figure
 
     show(draw)

@@ -1,8 +1,9 @@
 """Which known mistakes were made, as far as the evidence is unambiguous.
 
 For every recorded call there is what the submission gave, what is right, and what each known mistake gives. A mistake
-is *possible* when the submission gave the same wherever the mistake shows. A function's mistakes are named when possible
-ones together explain every wrong answer of that function, and no other set does as well; otherwise nothing is said.
+is *possible* when the submission gave the same wherever the mistake shows. A function's mistakes are named when
+possible ones together explain every wrong answer of that function, and no other set does as well; otherwise nothing
+is said.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import numpy as np
 from autograder.isolation.near.remote import Remote, StudentError
 
 SLACK = 8.0
+# Whatever the dtype that came back, which is the submission's choice, an error this large is never rounding.
+LARGEST_TOLERANCE = 1e-3
 
 
 class Mismatch(AssertionError):
@@ -35,7 +37,9 @@ class Mismatch(AssertionError):
         self.wrong = wrong
 
 
-def assert_close(got: Any, expected: Any, *, terms: float = 1.0, scale: float | None = None) -> None:
+def assert_close(
+    got: Any, expected: Any, *, terms: float = 1.0, scale: float | None = None, digits: float | None = None
+) -> None:
     """Passes when `got` has the kind, shape and, up to rounding, the numbers of `expected`.
 
     Args:
@@ -44,6 +48,7 @@ def assert_close(got: Any, expected: Any, *, terms: float = 1.0, scale: float | 
             is left to `assert_dtype`, so that one wrong dtype costs one test.
         terms: how many roundings may add up in one entry, for instance the length of the longest sum.
         scale: the size of the numbers that are added; by default the largest finite entry of `expected`.
+        digits: instead of `terms`, how many decimal digits must agree, for tests of something gross.
     """
     assert_shape(got, np.shape(expected), like=expected)
     actual, wanted = as_numpy(got), as_numpy(expected)
@@ -52,7 +57,8 @@ def assert_close(got: Any, expected: Any, *, terms: float = 1.0, scale: float | 
     actual, wanted = _widened(actual), _widened(wanted)
     finite = np.abs(wanted[np.isfinite(wanted)])
     size = float(finite.max(initial=0.0)) if scale is None else scale
-    allowed = SLACK * terms * rounding(got) * (np.where(np.isfinite(wanted), np.abs(wanted), 0.0) + size)
+    relative = SLACK * terms * rounding(got) if digits is None else 10.0**-digits
+    allowed = min(relative, LARGEST_TOLERANCE) * (np.where(np.isfinite(wanted), np.abs(wanted), 0.0) + size)
     with np.errstate(invalid="ignore"):
         right = (np.abs(actual - wanted) <= allowed) | (actual == wanted) | (np.isnan(actual) & np.isnan(wanted))
     if not right.all():

@@ -18,6 +18,8 @@ from autograder.course import holes
 from autograder.isolation.between.wire import Handle
 from autograder.isolation.near.remote import Call, Remote, Stopped, StudentError, Trouble
 from autograder.suites.compare import Mismatch, as_numpy, describe_kind
+from autograder.suites.differences import describe
+from autograder.suites.plugin import INPUTS_TEST
 from autograder.suites.runner import Outcome
 
 FORBIDDEN = {
@@ -88,12 +90,16 @@ class Explainer:
         if call is None:
             return str(error)
         if isinstance(error, Mismatch):
-            text = f"`{call.name}`: {error.text}."
-            return f"{text}\n{example(call, error)}" if full else f"`{call.name}` is not right."
+            difference = describe(error.got, error.expected, error.wrong)
+            if not full:
+                return " ".join(part for part in (f"`{call.name}` is not right.", difference) if part)
+            return "\n".join(
+                part for part in (f"`{call.name}`: {error.text}.", difference, example(call, error)) if part
+            )
         if isinstance(error, AssertionError) and full and str(error):
             return f"{str(error).splitlines()[0]}\n{example(call, None)}"
         if isinstance(error, AssertionError):
-            return str(error) if outcome.test.name == "inputs_are_left_alone" else f"`{call.name}` is not right."
+            return str(error) if outcome.test.name == INPUTS_TEST else f"`{call.name}` is not right."
         return f"`{call.name}` returned {describe_kind(call.value)}, which the test cannot work with."
 
     def _stopped(self, trouble: Trouble, call: Call | None) -> str:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from autograder.suites import Mismatch, assert_close, assert_dtype, assert_equal, assert_shape, points, seeds
 from autograder.suites.compare import describe_kind
 
-SIX_DIGITS = 1e9  # as a number of roundings of float64: 8 · 1e9 · 1.1e-16 is 9e-7
 BATCHES = st.sampled_from([(2,), (3,), (2, 3), (1, 4, 2)])
 
 
@@ -55,7 +54,7 @@ def assert_mixed(mixture, weights, value, terms):
     """Passes when `mixture` is the values mixed by the submission's own weights, which do sum to 1."""
     assert_shape(weights, (*value.shape[:-2], mixture.shape[-2], value.shape[-2]), like=value)
     own = np.asarray(weights, dtype=float)
-    assert_close(own.sum(axis=-1), np.ones(own.shape[:-1]), terms=SIX_DIGITS)
+    assert_close(own.sum(axis=-1), np.ones(own.shape[:-1]), digits=6)
     expected = np.einsum("...qk,...kv->...qv", own, value)
     assert_close(mixture, expected, terms=2 * terms, scale=float(np.abs(value).max()))  # both may have these roundings
 
@@ -125,9 +124,9 @@ def test_mask(attention, seed, sizes):
     mask = some_mask(rng, sizes)
     output, weights = pair(attention.scaled_dot_product_attention(query, key, value, mask=mask))
     expected = weighted(query, key, 1.0, mask)
-    assert_close(weights, expected, terms=SIX_DIGITS)
+    assert_close(weights, expected, digits=6)
     assert_equal(weights[~mask], np.zeros(int((~mask).sum())))
-    assert_close(output, expected @ value, terms=SIX_DIGITS)
+    assert_close(output, expected @ value, digits=6)
 
 
 @points(0.5, "A mask may have fewer axes than the scores, or axes of length 1")
@@ -138,8 +137,8 @@ def test_mask_broadcasts(attention, seed, shape):
     mask = some_mask(rng, shape)
     output, weights = pair(attention.scaled_dot_product_attention(query, key, value, mask))
     expected = weighted(query, key, 1.0, mask)
-    assert_close(weights, expected, terms=SIX_DIGITS)
-    assert_close(output, expected @ value, terms=SIX_DIGITS)
+    assert_close(weights, expected, digits=6)
+    assert_close(output, expected @ value, digits=6)
 
 
 @points(0.5, "A masked key has weight 0 even if it would win by far")
@@ -155,9 +154,9 @@ def test_masked_key_with_a_large_score(attention, seed):
     mask = np.tile(mask, (3, 1))
     output, weights = pair(attention.scaled_dot_product_attention(query, key, np.eye(4)[:, :3] * 8, mask))
     expected = weighted(query, key, 1.0, mask)
-    assert_close(weights, expected, terms=SIX_DIGITS)
+    assert_close(weights, expected, digits=6)
     assert_equal(weights[~mask], np.zeros(int((~mask).sum())))
-    assert_close(output, expected[:, :3] * 8, terms=SIX_DIGITS)
+    assert_close(output, expected[:, :3] * 8, digits=6)
 
 
 @points(0.5, "Large dot products do not overflow")
@@ -168,12 +167,12 @@ def test_large_scores(attention):
     key = 250 * np.concatenate([ones, -ones, 0.5 * ones, ones, -0.5 * ones])
     expected = np.array([[0.5, 0, 0, 0.5, 0], [0, 1, 0, 0, 0], [0.2] * 5])
     w_n, c_t = pair(attention.dot_product_attention(key, query))
-    assert_close(w_n, expected, terms=SIX_DIGITS)
-    assert_close(c_t, expected @ key, terms=SIX_DIGITS)
+    assert_close(w_n, expected, digits=6)
+    assert_close(c_t, expected @ key, digits=6)
     value = np.arange(10.0).reshape(5, 2)
     output, weights = pair(attention.scaled_dot_product_attention(query, key, value))
-    assert_close(weights, expected, terms=SIX_DIGITS)
-    assert_close(output, expected @ value, terms=SIX_DIGITS)
+    assert_close(weights, expected, digits=6)
+    assert_close(output, expected @ value, digits=6)
 
 
 @points(0.5, "float32 stays float32, float64 stays float64")
@@ -198,11 +197,11 @@ def test_integers(attention):
     query, key = np.array([[2], [0], [-1]]), np.array([[1], [-2], [3], [0]])
     expected = weighted(query, key, 1.0)
     w_n, c_t = pair(attention.dot_product_attention(key, query))
-    assert_close(w_n, expected, terms=SIX_DIGITS)
-    assert_close(c_t, expected @ key, terms=SIX_DIGITS)
+    assert_close(w_n, expected, digits=6)
+    assert_close(c_t, expected @ key, digits=6)
     value = np.array([[1, 0], [7, 2], [-3, 5], [4, 4]])
     mask = np.array([[True, False, True, True], [False, True, True, False], [True, True, False, True]])
     output, weights = pair(attention.scaled_dot_product_attention(query, key, value, mask))
     expected = weighted(query, key, 1.0, mask)
-    assert_close(weights, expected, terms=SIX_DIGITS)
-    assert_close(output, expected @ value, terms=SIX_DIGITS)
+    assert_close(weights, expected, digits=6)
+    assert_close(output, expected @ value, digits=6)

@@ -4,9 +4,11 @@ The reference is `nn.MultiheadAttention` with the same weights, in float64, on t
 through sums of C, D, S and C terms (a projection, a score, a mixture of S values, a projection) and a softmax, whose
 exponentials turn the scores' roundings, of numbers up to about 10, into relative ones: about 3C + S + 30 roundings.
 
-Work is not timed: PyTorch's `FlopCounterMode` counts the multiplications and additions in matrix products while a new
-token is read, after 32 tokens and after 256. Eight times the context may cost at most eight times the work, or twice
-that with a buffer that grows by doubling; whoever computes all old tokens anew pays forty times. The limit is 20.
+Work is not timed: PyTorch's profiler counts multiplications and additions while a new token is read, after 32 tokens
+and after 256. (It is the older profiler, which prints nothing and imports nothing; `FlopCounterMode` counts the same, but
+takes a second to begin.) With C = 64 a right answer works two to four times as much after 256 tokens, even if it attends
+to the whole of a buffer that grows by doubling, or computes a full square mask each time. Whoever reads the old tokens
+again works 18 times as much, or more. The limit is 10.
 """
 
 import torch
@@ -165,26 +167,25 @@ def test_caches_are_separate(kv_cache, seed):
                 assert_close(layer(x), whole, terms=75)
             else:
                 assert_close(layer(x[:, begin:end], cache), whole[:, begin:end], terms=75)
-                check_length(cache, end)
 
 
 @points(0.75, "A new token's work grows linearly with the context")
 def test_work_grows_linearly(kv_cache):
     """One new token takes one new query, against all keys. Do not compute what the old tokens have got already."""
-    layer, x = kv_cache.CachedSelfAttention(8, 2), normal(5, 1, 257, 8)
-    backends = kv_cache.library("torch.nn.attention")
+    layer, x = kv_cache.CachedSelfAttention(64, 4), normal(5, 1, 257, 64)
+    backends, profiler = kv_cache.library("torch.nn.attention"), kv_cache.library("torch.autograd.profiler_legacy")
     with_context = kv_cache.library("torch.utils._contextlib").context_decorator
     counted = []
     for context in (32, 256):
         cache = kv_cache.KVCache()
         layer(x[:, :context], cache)
-        counter = kv_cache.library("torch.utils.flop_counter").FlopCounterMode(display=False)
-        # PyTorch does not count fused attention on a CPU, so this call does without.
+        counter = profiler.profile(with_flops=True)
+        # What fused attention does is not counted, so this call does without it.
         unfused = backends.sdpa_kernel(backends.SDPBackend.MATH.value())(layer)
         with_context(counter, unfused)(x[:, context : context + 1], cache)
-        counted.append(counter.get_total_flops())
-    assert_shape(layer(x[:, :1], cache), (1, 1, 8))
-    assert counted[1] <= 20 * counted[0], f"{counted[1]} operations after 256 tokens, and {counted[0]} after 32"
+        counted.append(counter.total_average().flops.value())
+    assert_shape(layer(x[:, :1], cache), (1, 1, 64))
+    assert counted[1] <= 10 * counted[0], f"{counted[1]} operations after 256 tokens, and {counted[0]} after 32"
 
 
 @points(0.25, "Very large scores do not overflow")

@@ -122,7 +122,7 @@ def test_eps(language_model, silent, eps):
 
 @points(0.5, "Tied, `lm_head` and `embed_tokens` are one and the same weight")
 def test_tied(language_model):
-    """A tied model has one matrix for both, from its first moment and for ever: its gradient is the sum of both uses."""
+    """A tied model has one matrix for both, at first and ever after: its gradient is the sum of both uses."""
     model = language_model.MiniLlama(V, C, H, 2, F, 2, tie_embeddings=True)
     ids = some_ids(5)
     new = {**model.state_dict()}
@@ -146,7 +146,7 @@ def test_tied(language_model):
 
 @points(0.25, "Not tied, they are two weights, and each gets its own gradient")
 def test_gradients(language_model):
-    """Without `tie_embeddings` the table and `lm_head` are trained apart. Every weight of every block gets its gradient."""
+    """Without `tie_embeddings` table and `lm_head` learn apart, and every weight of every block gets its gradient."""
     weights, ids = weights_for(2, 3, 8), some_ids(9)
     model = language_model.MiniLlama(V, C, H, 2, F, 3)
     model.load_state_dict(weights)
@@ -192,7 +192,7 @@ def predictions(draw, sizes=(1.0, 30.0, 1e4)):
 @points(0.75, "The loss is the mean of -log p of each next token")
 @given(example=predictions())
 def test_loss_values(language_model, example):
-    """Logits at position t are about token t + 1. The mean goes over all B · (T - 1) answers, however large the logits are."""
+    """Logits at position t are about token t + 1; the mean is over all B · (T - 1) answers, for logits of any size."""
     logits, ids = example
     expected = torch.tensor(loss_by_hand(logits, ids), dtype=torch.float32)
     scale = 1 + float(logits.abs().max())
@@ -205,7 +205,7 @@ def test_loss_values(language_model, example):
 @points(0.5, "The gradient of the loss is p minus 1 at the right token, and 0 at the last position")
 @given(example=predictions(sizes=(2.0, 1e4)))
 def test_loss_gradient(language_model, example):
-    """Each logit is pushed by its probability, the right one by 1 less, all over the number of answers; the last has none."""
+    """Each logit is pushed by its probability, the right one by 1 less, divided by the number of answers."""
     logits, ids = example
     push = scipy.special.softmax(logits.double().numpy(), axis=-1)
     for b, t in np.ndindex(ids.shape[0], ids.shape[1] - 1):
@@ -223,7 +223,7 @@ def test_loss_gradient(language_model, example):
     length=st.integers(2, 12), more=st.sampled_from([0, 1, 5, 40]), batch_size=st.sampled_from([1, 3, 17]), seed=seeds()
 )
 def test_windows(language_model, length, more, batch_size, seed):
-    """Rows are as long as asked for and as many, each a piece of the text; a text of just one window has just that one."""
+    """As many rows as asked for, and as long, each a piece of the text; a text of one window has just that one."""
     text = torch.randperm(length + more, generator=torch.Generator().manual_seed(seed)) * 3 + 5  # no token twice
     generator = language_model.library("torch").Generator().manual_seed(seed)
     batch = language_model.sample_batch(text, batch_size, length, generator)
@@ -253,7 +253,7 @@ def test_uniform_starts(language_model):
 @settings(max_examples=5)
 @given(seed=seeds())
 def test_repeatable(language_model, seed):
-    """The same state gives the same batch, whatever else drew numbers; from the next state and other seeds come others."""
+    """The same state gives the same batch, whatever else drew numbers; the next state and other seeds give others."""
     library = language_model.library("torch")
     text, generator = torch.arange(500, 5000), library.Generator().manual_seed(seed)
     first, second = (language_model.sample_batch(text, 3, 6, generator) for _ in range(2))
@@ -267,7 +267,7 @@ def test_repeatable(language_model, seed):
 
 
 def train_by_hand(table, batches, lr, momentum):
-    """Gradient descent with momentum on the table of a model whose logits are the row of the token itself; the losses."""
+    """Gradient descent with momentum on a table whose rows are each token's logits: the table then, and the losses."""
     table, velocity, losses = table.double().numpy().copy(), 0.0, []
     for ids in batches:
         pairs = [pair for row in ids.tolist() for pair in pairwise(row)]
@@ -285,7 +285,7 @@ def train_by_hand(table, batches, lr, momentum):
 @points(0.5, "One step of training is one step of the optimizer, from fresh gradients")
 @pytest.mark.parametrize(("lr", "momentum"), [(0.5, 0.0), (3.0, 0.9)])
 def test_train_step_values(language_model, lr, momentum):
-    """Each step moves the weights against the gradient of its own batch: old gradients are cleared, the model stays itself."""
+    """Each step goes against the gradient of its own batch alone, as far as the optimizer says: clear old gradients."""
     library, size = language_model.library("torch"), 5
     table = torch.randn(size, size, generator=torch.Generator().manual_seed(13))
     table[2, 2] = -5.0
@@ -302,7 +302,7 @@ def test_train_step_values(language_model, lr, momentum):
 
 @points(0.25, "A step returns the loss that it went down from, as a plain float")
 def test_train_step_returns_the_loss(language_model):
-    """The returned number is the batch's loss from before the update: a float, not a tensor that holds on to the graph."""
+    """The number is the batch's loss from before the update: a float, not a tensor that holds on to all behind it."""
     library, size = language_model.library("torch"), 6
     table = torch.randn(size, size, generator=torch.Generator().manual_seed(14)) * 2
     model = library.nn.Embedding(size, size)

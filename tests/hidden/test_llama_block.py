@@ -1,8 +1,8 @@
 """A Llama block, hidden: against the transformers library's own layers, and against float64 formulas for the parts.
 
-Rounding: in float32 an entry is the end of a few sums (C, F or T terms long) of numbers of order 1, and of the angles of the
-rotary embedding, where position p is off by p · eps. TERMS counts them: 48 + 40 + 7 and a few functions. A float64 result
-need only be as close as float32, for the layers of transformers take the root mean square and the angles in float32.
+Rounding: in float32 an entry is the end of a few sums (C, F or T terms long) of numbers of order 1, and of the angles
+of the rotary embedding, where position p is off by p · eps. TERMS counts them: 48 + 40 + 7 and a few functions. A
+float64 result need only be as close as float32, for transformers takes the root mean square and the angles in float32.
 """
 
 import numpy as np
@@ -78,9 +78,11 @@ class Reference:
         return {"attention_mask": ahead, "position_embeddings": self.rotary(x, torch.arange(length)[None])}
 
     def block(self, x):
+        """What the block gives."""
         return self.layer(x, **self._around(x))
 
     def attention(self, x):
+        """What its attention gives."""
         return self.layer.self_attn(x, **self._around(x))[0].detach()
 
 
@@ -88,7 +90,7 @@ class Reference:
 @settings(max_examples=15)
 @given(shape=st.lists(st.integers(1, 4), max_size=3).map(tuple), dim=st.integers(1, 12), seed=seeds())
 def test_rms_norm_values(llama_block, shape, dim, seed):
-    """Each vector is divided by the root of the mean of its own squares (no mean is subtracted), then scaled by `weight`."""
+    """Each vector is divided by the root of the mean of its squares; no mean is subtracted. Then `weight` scales it."""
     x, weight = normal(seed, *shape, dim) * 3 + 1, normal(seed + 1, dim)
     norm = llama_block.RMSNorm(dim, eps=1e-5)
     norm.load_state_dict({"weight": weight})
@@ -100,7 +102,7 @@ def test_rms_norm_values(llama_block, shape, dim, seed):
 @points(0.5, "RMSNorm: eps is added to the mean square, inside the root")
 @pytest.mark.parametrize("eps", [None, 1e-5, 0.3])
 def test_rms_norm_eps(llama_block, eps):
-    """For very short vectors eps decides: it is 1e-6 by default, it is added before the root, and a zero vector stays 0."""
+    """For short vectors eps decides: it is added before the root, by default as 1e-6, and a zero vector stays 0."""
     norm = llama_block.RMSNorm(9) if eps is None else llama_block.RMSNorm(9, eps)
     eps = 1e-6 if eps is None else eps
     x = normal(3, 4, 9) * torch.tensor([[0.0], [0.3], [1.0], [10.0]]) * eps**0.5
@@ -163,7 +165,7 @@ def test_rotate_base(llama_block, base):
 @settings(max_examples=10)
 @given(length=st.integers(1, 9), seed=seeds())
 def test_attention_values(llama_block, length, seed):
-    """Queries and keys turn, values do not; scores are divided by √D; what lies ahead has weight 0; `o_proj` is last."""
+    """Queries and keys turn, values do not; scores are divided by √D; what lies ahead weighs 0; `o_proj` is last."""
     weights = weights_for(shapes_of(H), seed)
     attention = llama_block.GroupedQueryAttention(C, H)
     attention.load_state_dict(part(weights, "self_attn"))
@@ -200,7 +202,7 @@ def test_attention_base(llama_block, base):
 @settings(max_examples=10)
 @given(seen=st.integers(1, 6), seed=seeds(), size=st.sampled_from([0.5, 30.0]))
 def test_causal(llama_block, seen, seed, size):
-    """What comes later, whatever it is, changes nothing before; and a beginning alone gives what it gives in the whole."""
+    """What comes later, whatever it is, changes nothing before; a beginning alone gives what it gives in the whole."""
     attention = llama_block.GroupedQueryAttention(C, H, 3)
     block = llama_block.LlamaBlock(C, H, F, 2)
     x = normal(seed, B, 7, C)
@@ -237,7 +239,7 @@ def test_block_base(llama_block):
 @points(0.25, "The block hands its eps to both norms")
 @pytest.mark.parametrize("silent", ["self_attn.o_proj.weight", "mlp.down_proj.weight"])
 def test_block_eps(llama_block, silent):
-    """For short vectors eps decides, in the norm before attention and in the norm before the SwiGLU, also by default."""
+    """For short vectors eps decides, in the norm before attention and in that before the SwiGLU, also by default."""
     weights = weights_for(shapes_of(3), 31)
     weights[silent] = torch.zeros_like(weights[silent])  # one part says nothing, so that the other one's norm is seen
     for eps in (1e-6, 1e-4, 0.05):
@@ -249,7 +251,7 @@ def test_block_eps(llama_block, silent):
 
 @points(0.25, "Gradients reach the input and every weight")
 def test_block_gradients(llama_block):
-    """Training needs the gradient of every weight: nothing on the way may be detached, rounded or rebuilt from numbers."""
+    """Training needs the gradient of every weight: nothing on the way may be detached or rebuilt from numbers."""
     weights, x, cotangent = weights_for(shapes_of(2), 41), normal(42, B, T, C), normal(43, B, T, C)
     block = llama_block.LlamaBlock(C, H, F, 2)
     block.load_state_dict(weights)
@@ -280,7 +282,7 @@ def test_weights_go_both_ways(llama_block, num_kv_heads):
 
 @points(0.25, "float64 stays float64, float32 stays float32")
 def test_dtypes_are_kept(llama_block):
-    """The result has the dtype of the input: angles, masks and buffers of another dtype must not change it on the way."""
+    """The result has the dtype of the input: no angle, mask or buffer of another dtype may change it on the way."""
     x, positions = normal(61, B, 3, T, 8), torch.arange(T)
     weights = weights_for(shapes_of(2), 62)
     for dtype in (torch.float32, torch.float64):

@@ -30,6 +30,10 @@ NAMES = ("q_proj", "k_proj", "v_proj", "out_proj")
 # What a mask may look like; the letters are the sizes of its axes.
 MASKS = ["TT", "B11T", "B1TT", "1HTT", "HTT", "BHTT", "BH1T", "1T"]
 
+# Two texts of four and two positions, filled up to five: as a mask, and as the places of x that count.
+PADDING = torch.tensor([[True, True, True, True, False], [True, True, False, False, False]])[:, None, None, :]
+SEEN = PADDING[:, 0, 0, :, None]
+
 
 def random_case(size, seed, dtype=torch.float32):
     """An input and weights: matrices that make a vector a little longer, and biases."""
@@ -81,6 +85,24 @@ def expected(x, weights, num_heads, mask=None):
 def terms(size):
     """How many roundings may add up."""
     return 16 * size[2] + size[1]
+
+
+def make_values_alike(weights):
+    """Makes every position's value the same, and returns what every position must then get."""
+    weights["v_proj.weight"] = torch.zeros_like(weights["v_proj.weight"])
+    weight, bias = weights["out_proj.weight"].double(), weights["out_proj.bias"].double()
+    return weight @ weights["v_proj.bias"].double() + bias
+
+
+def assert_unchanged(before, after, size):
+    """Passes when the positions that can be seen got the same twice."""
+    shape = size[:3]
+    assert_shape(before, shape, like=PADDING)
+    assert_shape(after, shape, like=PADDING)
+    if not before.isfinite().all():
+        raise Mismatch("some results are no finite numbers", before, None)
+    seen = SEEN.expand(shape)
+    assert_close(after[seen], before[seen], terms=terms(size))
 
 
 @points(0.75, "Each head holds its own columns of every position")
@@ -195,10 +217,9 @@ def test_weights_sum_to_one(multi_head_attention, kind, seed):
     """
     size = (2, 5, 12, 3)
     x, weights = random_case(size, seed)
-    weights["v_proj.weight"] *= 0
     mask = None if kind is None else random_mask(kind, size, seed)
+    alike = make_values_alike(weights)
     attention = load(multi_head_attention.MultiHeadAttention(12, 3), weights)
-    alike = weights["out_proj.weight"].double() @ weights["v_proj.bias"].double() + weights["out_proj.bias"]
     assert_close(attention(x, mask=mask), alike.expand(x.shape), terms=terms(size))
 
 
@@ -214,18 +235,12 @@ def test_hidden_changes_nothing(multi_head_attention, seed):
     size = (2, 5, 12, 3)
     x, weights = random_case(size, seed)
     attention = load(multi_head_attention.MultiHeadAttention(12, 3), weights)
-    padding = torch.tensor([[True, True, True, True, False], [True, True, False, False, False]])  # [B, T]
-    mask = padding[:, None, None, :]
-    seen = padding[:, :, None].expand(x.shape)
-    before, after = attention(x, mask), attention(torch.where(seen, x, 3 - 5 * x), mask)
-    assert_shape(before, x.shape, like=x)
-    assert_shape(after, x.shape, like=x)
-    if not before.isfinite().all():
-        raise Mismatch("some results are no finite numbers", before, None)
-    assert_close(after[seen], before[seen], terms=terms(size))
-    flowed = attention.gradients(x, mask, cotangent=seen.float()).args[0]
+    before, after = attention(x, PADDING), attention(torch.where(SEEN, x, 3 - 5 * x), PADDING)
+    assert_unchanged(before, after, size)
+    flowed = attention.gradients(x, PADDING, cotangent=SEEN.expand(x.shape).float()).args[0]
     assert_shape(flowed, x.shape, like=x)
-    assert_equal(flowed[~seen], torch.zeros(int((~seen).sum())))
+    hidden = ~SEEN.expand(x.shape)
+    assert_equal(flowed[hidden], torch.zeros(int(hidden.sum())))
 
 
 @points(0.25, "Large scores do not overflow")
@@ -238,13 +253,15 @@ def test_large_scores(multi_head_attention, seed):
     where all that is left has a very negative score.
     """
     size = (2, 5, 12, 3)
-    x, weights = random_case(size, seed, torch.float64)
+    x, weights = random_case(size, seed)
     weights["q_proj.weight"] *= 100
     weights["k_proj.weight"] *= 5
-    attention = load(multi_head_attention.MultiHeadAttention(12, 3).double(), weights)
-    # Scores below 10⁴ are rounded by 10⁴·eps in each of some ten steps, and the exponential hands that on.
+    attention = load(multi_head_attention.MultiHeadAttention(12, 3), weights)
+    assert_unchanged(attention(x, PADDING), attention(torch.where(SEEN, x, -x), PADDING), size)
+    alike = make_values_alike(weights)
+    attention = load(attention, weights)
     for mask in (None, random_mask("BHTT", size, seed)):
-        assert_close(attention(x, mask), expected(x, weights, 3, mask), terms=1e5)
+        assert_close(attention(x, mask), alike.expand(x.shape), terms=terms(size))
 
 
 @points(0.5, "Gradients reach every weight, and are right")

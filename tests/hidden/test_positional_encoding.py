@@ -93,12 +93,17 @@ def test_sinusoidal_pairs(positional_encoding, seq_len, d_model):
     """
     encoding = positional_encoding.sinusoidal_positional_encoding(seq_len, d_model)
     assert_shape(encoding, (seq_len, d_model), like=np.zeros(1))
-    hands = encoding[:, 1::2] + 1j * encoding[:, 0::2]  # cosine + i · sine = e^(i·angle)
-    assert_close(np.abs(hands), np.ones(hands.shape), terms=4)
-    assert_close(hands[0], np.ones(d_model // 2, complex), terms=4)
-    steps = hands[1:] * hands[:-1].conj()  # e^(i · how far it turned)
-    assert_close(steps, np.broadcast_to(steps[:1], steps.shape), terms=16 * seq_len, scale=1.0)
-    assert_close(steps[:, 0], np.full(seq_len - 1, cmath.rect(1.0, 1.0)), terms=16 * seq_len)
+    sines, cosines = encoding[:, 0::2], encoding[:, 1::2]
+    assert_close(sines**2 + cosines**2, np.ones(sines.shape), terms=4)
+    assert_close(encoding[0], np.array([0.0, 1.0] * (d_model // 2)), terms=4)
+    # sin(b - a) and cos(b - a) of the angles a and b at neighbouring positions: the same everywhere.
+    turns = (
+        sines[1:] * cosines[:-1] - cosines[1:] * sines[:-1],
+        cosines[1:] * cosines[:-1] + sines[1:] * sines[:-1],
+    )
+    for turn, first in zip(turns, (math.sin(1.0), math.cos(1.0)), strict=True):
+        assert_close(turn, np.broadcast_to(turn[:1], turn.shape), terms=16 * seq_len, scale=1.0)
+        assert_close(turn[:, 0], np.full(seq_len - 1, first), terms=16 * seq_len)
 
 
 @points(0.25, "The sinusoids are float64, at far positions too")

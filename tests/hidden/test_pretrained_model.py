@@ -1,9 +1,9 @@
 """A pretrained model, hidden: on a tiny Llama checkpoint, against the library's own forward pass over the whole text.
 
 Rounding: between the ids and a logit lies a chain of sums. In each of the 2 blocks they run over 32 features (queries
-and keys), up to 24 positions, 32 (output), 32 (gate) and 48 (down) features; then come 32 in the head. Together these are
-fewer than 400 roundings (`TERMS`), of numbers no larger than the largest logit. Where the order of two numbers matters,
-they are much further apart than that: `greedy_here` and `best_next_here` make sure.
+and keys), up to 24 positions, 32 (output), 32 (gate) and 48 (down) features; then come 32 in the head. Together these
+are fewer than 400 roundings (`TERMS`), of numbers no larger than the largest logit. Where the order of two numbers
+matters, they are much further apart than that: `greedy_here` and `best_next_here` make sure.
 """
 
 from functools import cache
@@ -20,7 +20,9 @@ from autograder.suites.tiny_checkpoint import END, WORDS, tiny_checkpoint
 
 TERMS = 400
 CPU, META = torch.device("cpu"), torch.device("meta")  # tensors on "meta" have a shape and a dtype, and no numbers
-TEXTS = st.lists(st.sampled_from([f" {word}" for word in WORDS] + ["t", "é", ",", "."]), min_size=1, max_size=5).map("".join)
+TEXTS = st.lists(st.sampled_from([f" {word}" for word in WORDS] + ["t", "é", ",", "."]), min_size=1, max_size=5).map(
+    "".join
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,7 @@ def here(adds_start=True):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = tiny_checkpoint(adds_start)
+    torch.set_num_threads(1)  # more only stand in each other's way in a model as small as this
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), AutoTokenizer.from_pretrained(folder)
 
 
@@ -145,7 +148,7 @@ def test_best_device(pretrained_model):
 
 @points(0.25, "float16 on every device but the CPU")
 def test_best_dtype(pretrained_model):
-    """Only the CPU computes in float32. Every other kind of device gets float16, also one with a number, as `cuda:1`."""
+    """Only the CPU computes in float32. Every other kind of device gets float16, also one with a number (`cuda:1`)."""
     for name in ("cpu", "cuda", "mps", "cuda:1", "mps:0", "xpu"):
         expected = torch.float32 if name == "cpu" else torch.float16
         got = pretrained_model.best_dtype(torch.device(name))
@@ -171,8 +174,7 @@ def place(model):
 
 @points(0.5, "The loaded model computes what its files say")
 def test_loads_the_model(pretrained_model):
-    """On the CPU: the checkpoint's weights with its head, in float32 whatever the files hold, in eval mode, and with the
-    tokenizer of the same folder."""
+    """The model with its head, in eval mode, on the CPU in float32 whatever the files hold; and its own tokenizer."""
     text = " the dog, a café."
     for adds_start in (True, False):
         model, tokenizer = load(pretrained_model, tiny_checkpoint(adds_start), CPU)
@@ -201,7 +203,7 @@ def test_device_is_used(pretrained_model):
 
 @points(0.25, "Without a device, the best one is taken")
 def test_default_device(pretrained_model):
-    """No `device` means `best_device()`: the CPU where there is nothing else, and the accelerator where there is one."""
+    """No `device` means `best_device()`: the accelerator where there is one, the CPU where there is nothing else."""
     with pretrained_model.pretending(machine(cuda=False, mps=False)):
         model, _ = load(pretrained_model, tiny_checkpoint())
         assert_equal(place(model), (CPU, torch.float32))
@@ -237,7 +239,9 @@ def test_no_model(pretrained_model):
         got = pretrained_model.load_model(f"{tiny_checkpoint()}/nothing", CPU)
     except StudentError as error:
         if "Exit" in error.trouble.type_name or len(error.trouble.message.split()) < 2:
-            raise Mismatch(f"it raised {error.trouble.type_name}, which does not say what is wrong", None, None) from None
+            raise Mismatch(
+                f"it raised {error.trouble.type_name}, which does not say what is wrong", None, None
+            ) from None
     else:
         raise Mismatch("it returned something although there is no model", got, None)
 
@@ -245,7 +249,9 @@ def test_no_model(pretrained_model):
 # --- Hidden states and logits ----------------------------------------------------------------------------------------
 
 BATCHES = st.tuples(st.integers(1, 3), st.integers(1, 9)).flatmap(
-    lambda shape: st.lists(st.lists(st.integers(0, 60), min_size=shape[1], max_size=shape[1]), min_size=shape[0], max_size=shape[0])
+    lambda shape: st.lists(
+        st.lists(st.integers(0, 60), min_size=shape[1], max_size=shape[1]), min_size=shape[0], max_size=shape[0]
+    )
 )
 
 
@@ -273,11 +279,15 @@ def test_logits(pretrained_model, loaded, batch):
 
 # --- The next token --------------------------------------------------------------------------------------------------
 
+NEXT = ((True, "a sat dog", 7), (True, "a sun mat", 3), (False, "a sat sun", 8), (False, "a song cold", 1))
+
 
 @points(0.5, "The most probable next tokens, and how probable they are")
 def test_next_token(pretrained_model, loaded):
-    """The last position's scores, through softmax over the whole vocabulary; the best first, each with the text that
-    `tokenizer.decode` gives for it. The prompt goes through the tokenizer as it is, with whatever special token that adds.
+    """The last position's scores, through softmax over the whole vocabulary; the best first.
+
+    Each comes with the text that `tokenizer.decode` gives for it alone. The prompt goes through the tokenizer as it is,
+    with whatever special token that adds.
     """
     for adds_start, prompt, top_k in NEXT:
         model, tokenizer = loaded(adds_start)
@@ -316,3 +326,123 @@ def assert_continues(pretrained_model, loaded, cases, length=12, **kwargs):
 def test_greedy(pretrained_model, loaded):
     """Each new token is the most probable one after all tokens before it: those of the prompt and the new ones."""
     assert_continues(pretrained_model, loaded, ORDINARY)
+
+
+@points(0.25, "The same text without the cache")
+def test_greedy_without_cache(pretrained_model, loaded):
+    """`use_cache=False` costs time and changes nothing in the text."""
+    assert_continues(pretrained_model, loaded, ORDINARY[1:3], use_cache=False)
+
+
+@points(0.25, "With the cache only the newest token is fed, without it the whole text")
+def test_what_is_fed(pretrained_model, loaded):
+    """The cache knows all tokens that were fed, so each goes through the model once. Without it, all go, every time."""
+    prompt, steps = ORDINARY[0][1], 8
+    length = len(here()[1](prompt).input_ids)
+    for use_cache in (True, False):
+        # What goes through the embedding goes through the model; a mock that listens there counts it.
+        model, tokenizer = there(pretrained_model)
+        listener = pretrained_model.library("unittest.mock").Mock(return_value=None)
+        model.get_input_embeddings().register_forward_hook(listener)
+        got = pretrained_model.generate_greedy(model, tokenizer, prompt, steps, use_cache=use_cache)
+        assert_equal(got, here()[1].decode(greedy_here(prompt, steps)))
+        fed = [arguments[2].shape[-2] for arguments, _ in listener.call_args_list.value()]  # each [..., T, C]
+        if use_cache and sum(fed) > length + steps:
+            raise Mismatch("with the cache, tokens were fed that the cache knows already", None, None)
+        if not use_cache and sum(fed) < sum(length + step for step in range(steps)):
+            raise Mismatch("without the cache, less than the whole text was fed at some step", None, None)
+
+
+@points(0.25, "It stops before the end-of-sequence token")
+def test_stops(pretrained_model, loaded):
+    """The end token that the model chooses ends the text, also if it is the first; one inside the prompt does not."""
+    assert_continues(pretrained_model, loaded, (*ENDING, *MARKED))
+
+
+@points(0.25, "At most as many tokens as asked for")
+def test_max_new_tokens(pretrained_model, loaded):
+    """`max_new_tokens` counts new tokens, not those of the prompt; none is allowed, too."""
+    for length in (0, 1, 2, 5, 20):
+        assert_continues(pretrained_model, loaded, ORDINARY[:1], length)
+
+
+@points(0.25, "The continuation alone, without special tokens")
+def test_only_the_continuation(pretrained_model, loaded):
+    """All new tokens are decoded together, without the prompt's, and with `skip_special_tokens=True`.
+
+    Cutting as many letters as the prompt has off the text does not do: a tokenizer may drop some of them. Nor does
+    decoding each token alone: a letter may take two.
+    """
+    assert_continues(pretrained_model, loaded, (*SPECIAL, *AWKWARD))
+
+
+# --- Surprisals ------------------------------------------------------------------------------------------------------
+
+
+@points(0.5, "How much each token of a completion surprises the model")
+@given(prompt=TEXTS, completion=TEXTS, adds_start=st.booleans())
+def test_surprisals(pretrained_model, loaded, prompt, completion, adds_start):
+    """-log p of each completion token, given all tokens before it. The scores for it stand at the position before."""
+    model, tokenizer = loaded(adds_start)
+    got = pretrained_model.token_surprisals(model, tokenizer, prompt, completion)
+    assert_pairs(got, surprisals_here(prompt, completion, adds_start), scale=10.0)
+
+
+@points(0.25, "Prompt and completion are tokenized one by one")
+def test_boundary(pretrained_model, loaded):
+    """The completion's tokens are those that it has alone: no special ones, and none melted with the prompt's end."""
+    for adds_start in (True, False):
+        model, tokenizer = loaded(adds_start)
+        for prompt, completion in ((" the ca", "t sat"), (" so", "ng"), ("caf", "é."), (" the", " cat")):
+            got = pretrained_model.token_surprisals(model, tokenizer, prompt, completion)
+            assert_pairs(got, surprisals_here(prompt, completion, adds_start), scale=10.0)
+
+
+@points(0.25, "A surprise of hundreds of nats is a number, too")
+def test_large_surprisals(pretrained_model, loaded):
+    """A probability can be too small for a float, and its logarithm is still a number: take the log-softmax."""
+    model, tokenizer = loaded()
+    louder = {"weight": here()[0].lm_head.weight.detach() * 64}  # a power of two: all scores times 64, exactly
+    model.get_output_embeddings().load_state_dict(louder)
+    got = pretrained_model.token_surprisals(model, tokenizer, " the cat", " sang on, café")
+    assert_pairs(got, surprisals_here(" the cat", " sang on, café", temperature=1 / 64), scale=640.0)
+
+
+# --- Where the model is ----------------------------------------------------------------------------------------------
+
+
+@points(0.25, "The ids go to the device that the model is on")
+def test_ids_follow_the_model(pretrained_model, loaded):
+    """A tokenizer gives ids on the CPU. On another device the model cannot read them: send them to `model.device`."""
+    prompt = NEXT[0][1]
+    calls = {
+        "next_token_probabilities": (prompt, 3),
+        "generate_greedy": (prompt, 2),
+        "token_surprisals": (prompt, " cat"),
+    }
+    model, tokenizer = loaded()
+    usable = {
+        name: arguments
+        for name, arguments in calls.items()
+        if _returns(pretrained_model, name, model, tokenizer, *arguments)
+    }
+    if not usable:
+        raise Mismatch("none of the functions that take a prompt works", None, None)
+    for name, arguments in usable.items():
+        model, _ = there(pretrained_model)
+        model.to(META)
+        listener = pretrained_model.library("unittest.mock").Mock(return_value=None)
+        model.get_input_embeddings().register_forward_pre_hook(listener)
+        _returns(pretrained_model, name, model, tokenizer, *arguments)  # it cannot: there are no numbers on this device
+        for (_, ids), _ in listener.call_args_list.value():
+            # A tensor without numbers does not travel; one that came here has some, and so was on the CPU.
+            if ids and isinstance(ids[0], torch.Tensor):
+                raise Mismatch(f"`{name}` left the ids on the CPU and the model is elsewhere", None, None)
+
+
+def _returns(pretrained_model, name, *arguments):
+    try:
+        getattr(pretrained_model, name)(*arguments)
+    except StudentError:
+        return False
+    return True

@@ -45,7 +45,7 @@ def test_rotate_example(llama_block):
 
 @points(0.5, "The block has the names and shapes of Llama's files")
 def test_names(llama_block):
-    """A file's weights find their place by name, and only if the shapes agree: key-value heads are fewer, and as wide."""
+    """A file's weights find their place by name, and shapes must agree: key-value heads are fewer, and as wide."""
     block = llama_block.LlamaBlock(12, 3, 20, num_kv_heads=1)
     shapes = {name: list(tensor.shape) for name, tensor in block.state_dict().items()}
     assert_equal(
@@ -75,7 +75,7 @@ def test_causal(llama_block):
 
 @points(0.5, "What flows past both parts is x itself")
 def test_residual_stream(llama_block):
-    """With all weights of o_proj and down_proj 0 both parts add nothing, and x must come out as it went in: not normed."""
+    """With o_proj and down_proj all 0 both parts add nothing, and x must come out as it went in: not normed."""
     block = llama_block.LlamaBlock(12, 3, 20)
     silent = ("self_attn.o_proj.weight", "mlp.down_proj.weight")
     state = {name: value * 0 if name in silent else value for name, value in block.state_dict().items()}

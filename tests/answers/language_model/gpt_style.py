@@ -3,7 +3,6 @@
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-
 from llama_block import LlamaBlock, RMSNorm
 
 

@@ -1,9 +1,8 @@
 """Loops: the table as a product with one-hot rows, the loss one position at a time, a batch one start at a time."""
 
 import torch
-from torch import nn
-
 from llama_block import LlamaBlock, RMSNorm
+from torch import nn
 
 
 class MiniLlama(nn.Module):

@@ -1,9 +1,8 @@
 """The loss in float64 with class axes in the middle, gradients by autograd.grad, windows by index arithmetic."""
 
 import torch
-from torch import nn
-
 from llama_block import LlamaBlock, RMSNorm
+from torch import nn
 
 
 class MiniLlama(nn.Module):

@@ -1,10 +1,9 @@
-"""A tied model without a second name for the weight: it is used twice. The loss by gather, the starts by multinomial."""
+"""A tied model without a second name for the weight, which is used twice; loss by gather, starts by multinomial."""
 
 import torch
+from llama_block import LlamaBlock, RMSNorm
 from torch import nn
 from torch.nn.functional import linear
-
-from llama_block import LlamaBlock, RMSNorm
 
 
 class MiniLlama(nn.Module):

@@ -1,4 +1,4 @@
-"""Sums by name: keys and values are never repeated, the query heads are grouped instead; the rotation is a 2x2 matrix."""
+"""Sums by name: query heads are grouped, so that no key or value is repeated; the rotation is a 2x2 matrix."""
 
 import torch
 from torch import einsum, nn

@@ -5,7 +5,7 @@ from torch import nn
 
 
 def split_heads(x, num_heads):
-    b, t, c = x.shape
+    _, t, c = x.shape
     d, rest = divmod(c, num_heads)
     if rest:
         raise ValueError("num_heads has to divide the last axis")

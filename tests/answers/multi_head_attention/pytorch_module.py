@@ -1,4 +1,4 @@
-"""PyTorch's own multi-head function, which has the positions first, and masks that say what is hidden, all heads in a row."""
+"""PyTorch's own multi-head function: positions first, and masks that say what is hidden, all heads in a row."""
 
 import torch
 import torch.nn.functional as F
