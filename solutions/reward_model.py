@@ -30,9 +30,9 @@ import torch.nn.functional as F
 #
 # $$\mathcal{L} = \mathrm{mean}\left[ -\log \sigma(r_\mathrm{chosen} - r_\mathrm{rejected}) \right]$$
 #
-# **A worked example.** Two pairs: the chosen answers have the rewards `[2, 0]`, the rejected ones `[1, 1]`. The margins
-# are `[1, -1]`: the first pair is in the right order, the second is not. Their losses are −log σ(1) = 0.313 and
-# −log σ(−1) = 1.313, and the mean is 0.813.
+# **A worked example.** Two pairs: the chosen answers have the rewards `[2, 0]`, the rejected ones `[1.5, 1]`. The
+# margins are `[0.5, -1]`: the first pair is in the right order, the second is not. Their losses are −log σ(0.5) = 0.474
+# and −log σ(−1) = 1.313, and the mean is 0.894.
 #
 # **The catch.** σ(−1000) is 0 as a float, and log 0 is −∞. `F.logsigmoid` takes both in one go, and is right at both
 # ends.

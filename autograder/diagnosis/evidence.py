@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +68,7 @@ class Evidence(NamedTuple):
 def keyed(calls: Sequence[Call]) -> list[tuple[str, Call]]:
     """Each call with its key."""
     histories: dict[int, str] = {}
+    state = ""  # what was done to libraries and pretended, which later calls may depend on
     result = []
     for call in calls:
         request = call.request
@@ -74,7 +76,7 @@ def keyed(calls: Sequence[Call]) -> list[tuple[str, Call]]:
         named = [histories.get(handle.id, "") for handle in used]
         plain = tuple(_numbered(part, used) for part in (request.path, request.args, dict(request.kwargs)))
         try:
-            data = encode((request.kind, *plain, request.cotangent, named))
+            data = encode((request.kind, *plain, request.cotangent, named, state))
         except WireError:
             continue
         key = hashlib.sha256(data).hexdigest()[:24]
@@ -83,6 +85,10 @@ def keyed(calls: Sequence[Call]) -> list[tuple[str, Call]]:
         for place, handle in enumerate(handles(call.value)):
             if handle not in used:
                 histories[handle.id] = f"{key}.{place}"
+        if request.kind == "pretend" and not request.kwargs:
+            state = ""
+        elif request.kind == "pretend" or (call.of_library and not any(handles(call.value))):
+            state = hashlib.sha256(encode((request.kind, *plain))).hexdigest()[:24]
         result.append((key, call))
     return result
 
@@ -91,52 +97,57 @@ def signature(value: Any, trouble: Trouble | None, changed: Sequence[str]) -> Si
     """The signature of a call's value, or of its failure, and of which arguments it changed in place."""
     if trouble is not None:
         return Signature(f"{trouble.kind} {_root_type(trouble)}", (), 0.0, telling=False)
-    kinds: list[str] = [f"changed {name}" for name in changed]
-    numbers: list[np.ndarray] = []
-    _collect(value, kinds, numbers)
-    flat = np.concatenate(numbers) if numbers else np.zeros(0)
-    special = ~np.isfinite(flat)
-    flat = (
-        np.where(special, [_STAND_INS.get(str(x), 0.0) if s else 0.0 for x, s in zip(flat, special, strict=True)], flat)
-        if special.any()
-        else flat
-    )
-    weights = _weights(flat.size)
-    in_float64 = any("float64" in kind for kind in kinds) and not any("float32" in kind for kind in kinds)
+    parts = _Parts([f"changed {name}" for name in changed])
+    parts.add(value)
+    flat = np.concatenate(parts.numbers) if parts.numbers else np.zeros(0)
+    for place in np.flatnonzero(~np.isfinite(flat)):
+        flat[place] = _STAND_INS[str(flat[place])]
+    sums = tuple(float(total) for total in _weights(flat.size) @ flat)
+    in_float64 = any("float64" in kind for kind in parts.kinds) and not any("float32" in kind for kind in parts.kinds)
     tolerance = TOLERANCE_FLOAT64 if in_float64 else TOLERANCE
-    size = float(np.abs(flat).sum())
-    return Signature(";".join(kinds), tuple(float(s) for s in weights @ flat), size, _is_telling(flat), tolerance)
+    telling = parts.has_text or _is_telling(flat)
+    return Signature(";".join(parts.kinds), sums, float(np.abs(flat).sum()), telling, tolerance)
 
 
-def _collect(value: Any, kinds: list[str], numbers: list[np.ndarray]) -> None:
-    if hasattr(value, "detach"):
-        value = value.detach()
-        kinds.append(f"tensor {value.dtype} {list(value.shape)}")
-        # bfloat16 has no NumPy counterpart; doubles hold every tensor's numbers
-        numbers.append(value.double().numpy().reshape(-1) if not value.is_complex() else np.zeros(0))
-    elif isinstance(value, (np.ndarray, np.generic)):
-        kinds.append(f"array {value.dtype} {list(value.shape)}")
-        numbers.append(
-            np.abs(value).astype(np.float64).reshape(-1)
-            if np.iscomplexobj(value)
-            else np.asarray(value, np.float64).reshape(-1)
-        )
-    elif isinstance(value, (bool, int, float)):
-        kinds.append(type(value).__name__)
-        numbers.append(np.array([float(value)]))
-    elif isinstance(value, (list, tuple)):
-        kinds.append(f"{len(value)}(")
-        for item in value:
-            _collect(item, kinds, numbers)
-        kinds.append(")")
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            kinds.append(str(name))
-            _collect(item, kinds, numbers)
-    elif isinstance(value, Handle):
-        kinds.append(value.type_name)
-    else:
-        kinds.append(hashlib.sha256(repr(value).encode("utf-8", "replace")).hexdigest()[:12])
+@dataclass
+class _Parts:
+    """A value taken apart: what it is made of, and its numbers."""
+
+    kinds: list[str]
+    numbers: list[np.ndarray] = field(default_factory=list)
+    has_text: bool = False
+
+    def add(self, value: Any) -> None:
+        if hasattr(value, "detach"):
+            self._add_numbers(f"tensor {value.dtype}", _as_array(value.detach()))
+        elif isinstance(value, (np.ndarray, np.generic)):
+            self._add_numbers(f"array {value.dtype}", np.asarray(value))
+        elif isinstance(value, (bool, int, float)):
+            self._add_numbers(type(value).__name__, np.asarray(float(value)))
+        elif isinstance(value, (list, tuple)):
+            self.kinds.append(f"{len(value)}(")
+            for item in value:
+                self.add(item)
+            self.kinds.append(")")
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                self.kinds.append(str(name))
+                self.add(item)
+        elif isinstance(value, Handle):
+            self.kinds.append(value.type_name)
+        else:
+            self.has_text |= isinstance(value, (str, bytes)) and len(value) > 0
+            self.kinds.append(hashlib.sha256(repr(value).encode("utf-8", "replace")).hexdigest()[:12])
+
+    def _add_numbers(self, kind: str, array: np.ndarray) -> None:
+        self.kinds.append(f"{kind} {list(array.shape)}")
+        for part in (array.real, array.imag) if np.iscomplexobj(array) else (array,):
+            self.numbers.append(part.astype(np.float64).reshape(-1))
+
+
+def _as_array(tensor: Any) -> np.ndarray:
+    # bfloat16 has no NumPy counterpart; doubles hold every real tensor's numbers
+    return np.asarray((tensor if tensor.is_complex() else tensor.double()).numpy())
 
 
 def _weights(count: int) -> np.ndarray:

@@ -79,7 +79,8 @@ class Explainer:
         return f"Loading {self.name}.py failed: {self._raised(trouble, full=True)}"
 
     def _what_happened(self, outcome: Outcome, full: bool) -> str:
-        error, call = outcome.error, outcome.calls[-1] if outcome.calls else None
+        error, own = outcome.error, [call for call in outcome.calls if not call.of_library]
+        call = own[-1] if own else None
         unfinished = self._unfinished(outcome)
         if unfinished:
             return unfinished
@@ -110,7 +111,7 @@ class Explainer:
 
     def _unfinished(self, outcome: Outcome) -> str:
         """Whether the failure comes from a hole: one is left in a function that the test called."""
-        called = {call.name.split(".")[0] for call in outcome.calls}
+        called = {call.name.split(".")[0] for call in outcome.calls if not call.of_library}
         for line in holes(self.source):
             for function, (first, last) in self.definitions.items():
                 if first <= line <= last and function in called:

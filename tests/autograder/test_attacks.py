@@ -1,8 +1,9 @@
-"""The attack corpus: hostile submissions against the real grader, in one batch with bystanders.
+"""The attack corpus: hostile submissions against the real grader, in a batch with bystanders.
 
-`attacks/CLASS.toml` says of each what it tries. An attack fails when it has no points, its cry of SUCCESS and the secret
-are in no report, nothing that was not its own has changed, and every bystander has the grade that it has alone. With
-`--trust-submissions`, in a folder that is thrown away, a good part of the same attacks succeeds: the corpus is live.
+`attacks/CLASS.toml` says of each what it tries. An attack fails when it has no points, its cry of SUCCESS and the
+secret are in no report, nothing that was not its own has changed, and every bystander has the grade that it has alone.
+With `--trust-submissions`, in a folder that is thrown away, a good part of the same attacks succeeds: the corpus is
+live.
 """
 
 import json
@@ -19,7 +20,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("forge", "leak", "escape", "damage", "hang", "flood", "crash", "impersonate")
 TRUSTED = ("leak", "escape", "damage")  # the others would only hang or fill this machine
-SECRET = "SECRET-3f1c"  # noqa: S105
+SECRET = "SECRET-3f1c"
 PREAMBLE = """\
 import numpy as np
 ROOT, SUBMISSIONS, RESULTS, CANARY, HOME = {places!r}
@@ -43,10 +44,12 @@ class Ground:
 
     @property
     def submissions(self) -> Path:
+        """Where everybody's work lies."""
         return self.folder / "submissions"
 
     @property
     def canary(self) -> Path:
+        """What nobody may read or change."""
         return self.folder / "canary"
 
     def lay(self, classes: tuple[str, ...], *, only_live: bool = False) -> None:
@@ -123,7 +126,7 @@ class Ground:
         return {grade["submission"]: grade for grade in json.loads(done.stdout)}
 
     def untouched(self) -> list[object]:
-        """What must be the same before and after: the canary with modes, owners and times, and all that was handed in."""
+        """What must be the same before and after: the canary and all that was handed in, with modes and times."""
         files = sorted((*self.canary.rglob("*"), *self.submissions.rglob("*.py")))
         looks = [path.lstat() for path in files]
         return [(str(p), s.st_mode, s.st_uid, s.st_mtime, s.st_size) for p, s in zip(files, looks, strict=True)]
@@ -138,7 +141,7 @@ def ground(tmp_path_factory):
 
 
 def test_no_attack_succeeds(ground):
-    """Nobody gets a point, learns the secret, changes anything or harms a bystander; and twice gives the same grades."""
+    """Nobody gets a point, learns the secret, changes a thing or harms a bystander; twice gives the same grades."""
     before = ground.untouched()
     grades = ground.grade("results")
     assert ground.untouched() == before

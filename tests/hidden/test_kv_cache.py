@@ -5,10 +5,10 @@ through sums of C, D, S and C terms (a projection, a score, a mixture of S value
 exponentials turn the scores' roundings, of numbers up to about 10, into relative ones: about 3C + S + 30 roundings.
 
 Work is not timed: PyTorch's profiler counts multiplications and additions while a new token is read, after 32 tokens
-and after 256. (It is the older profiler, which prints nothing and imports nothing; `FlopCounterMode` counts the same, but
-takes a second to begin.) With C = 64 a right answer works two to four times as much after 256 tokens, even if it attends
-to the whole of a buffer that grows by doubling, or computes a full square mask each time. Whoever reads the old tokens
-again works 18 times as much, or more. The limit is 10.
+and after 256. (It is the older profiler, which prints nothing and imports nothing. `FlopCounterMode` counts the same,
+but takes a second to begin.) With C = 64 a right answer works two to four times as much after 256 tokens, even if it
+attends to the whole of a buffer that grows by doubling, or computes a full square mask each time. Whoever reads the old
+tokens again works 18 times as much, or more. The limit is 10.
 """
 
 import torch

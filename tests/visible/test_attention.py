@@ -8,7 +8,6 @@ from autograder.suites import Mismatch, assert_close, assert_equal, assert_shape
 from autograder.suites.compare import describe_kind
 
 
-
 def pair(result):
     """The two arrays that a result should be."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:

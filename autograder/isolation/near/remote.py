@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import cached_property, lru_cache
+from typing import Any
 
 from autograder.course import Budget
 from autograder.isolation.between.executor import LIBRARY, Gradients, Request
@@ -64,17 +65,29 @@ class Call:
     """A request and what came of it, as they are recorded.
 
     Attributes:
+        message: the request as it was sent, whatever the suite did to its arrays later.
         changed: the arguments (position or name) that the call changed in place.
         output: what it printed.
         warnings: what it was warned of, as "RuntimeWarning: overflow encountered in exp".
     """
 
-    request: Request
+    message: bytes
     value: Any = None
     trouble: Trouble | None = None
     changed: tuple[str, ...] = ()
     output: str = ""
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def request(self) -> Request:
+        """What was asked."""
+        return Request(*decode(self.message))
+
+    @property
+    def of_library(self) -> bool:
+        """Whether the target is an installed library's and not the submission's."""
+        start = self.request.path[0]
+        return isinstance(start, str) and start.startswith(LIBRARY)
 
     @property
     def name(self) -> str:
@@ -155,7 +168,7 @@ class Session:
         said, why = decode(self._child.ask(encode(start), self.budget.load))
         if said != "ready":
             raise WorkerError(f"a submission cannot be shut in on this machine: {why}")
-        call = self._exchange(Request("load", (self.name,)), encode("load"), self.budget.load)
+        call = self._exchange(encode("load"), self.budget.load)
         if call.trouble is not None:
             self.loading_trouble = call.trouble
             self.end()
@@ -166,21 +179,22 @@ class Session:
         return next((call.trouble.kind for call in reversed(self.calls) if call.trouble), "")
 
     def _ask(self, request: Request) -> Call:
+        message = encode(tuple(request))
         left = self._begun + self.budget.exercise - time.monotonic()
         if left <= 0:
             self.end()
             self.loading_trouble = Trouble("timeout")
-            return Call(request, trouble=self.loading_trouble)
-        return self._exchange(request, encode(tuple(request)), min(left, self.budget.call))
+            return Call(message, trouble=self.loading_trouble)
+        return self._exchange(message, min(left, self.budget.call))
 
-    def _exchange(self, request: Request, message: bytes, seconds: float) -> Call:
+    def _exchange(self, message: bytes, seconds: float) -> Call:
         assert self._child is not None
         try:
             kind, value, changed, output, warned = decode(self._child.ask(message, seconds), lambda handle: handle)
             if kind == "error":
-                return Call(request, trouble=_as_trouble(value), output=_checked_text(output))
+                return Call(message, trouble=_as_trouble(value), output=_checked_text(output))
             names, warnings = (tuple(_checked_text(text) for text in texts) for texts in (changed, warned))
-            return Call(request, value=value, changed=names, output=_checked_text(output), warnings=warnings)
+            return Call(message, value=value, changed=names, output=_checked_text(output), warnings=warnings)
         except OutOfTime:
             trouble = Trouble("timeout")
         except Died as died:
@@ -188,7 +202,7 @@ class Session:
         except (WireError, ValueError, TypeError, KeyError):
             trouble = Trouble("crashed")  # an answer that is none: only code that writes to our channel sends one
         self.end()
-        return Call(request, trouble=trouble)
+        return Call(message, trouble=trouble)
 
 
 class RemoteModule:
@@ -278,16 +292,22 @@ def _sendable(value: Any) -> Any:
     return value
 
 
-def _as_raised(trouble: Trouble) -> Exception:
-    for name in trouble.bases:
-        builtin = getattr(builtins, name, None)
-        if isinstance(builtin, type) and issubclass(builtin, Exception) and builtin is not Exception:
-            try:
-                both = type(name, (StudentError, builtin), {"__init__": StudentError.__init__})
-                return cast(Exception, both(trouble))
-            except TypeError:  # a layout that does not mix, such as OSError's
-                continue
-    return StudentError(trouble)
+def _as_raised(trouble: Trouble) -> StudentError:
+    return next((kind(trouble) for name in trouble.bases if (kind := _student_kind(name))), StudentError(trouble))
+
+
+@lru_cache(maxsize=256)
+def _student_kind(name: str) -> type[StudentError] | None:
+    """The student's version of a built-in exception; one class each, or hypothesis would take old errors for new."""
+    builtin = getattr(builtins, name, None)
+    if not (isinstance(builtin, type) and issubclass(builtin, Exception)) or builtin is Exception:
+        return None
+    try:
+        kind: type[StudentError] = type(name, (StudentError, builtin), {"__init__": StudentError.__init__})
+        kind(Trouble("raised"))
+    except TypeError:  # its constructor wants what we do not have
+        return None
+    return kind
 
 
 def _as_trouble(value: Mapping[str, Any]) -> Trouble:
@@ -306,7 +326,8 @@ def _as_trouble(value: Mapping[str, Any]) -> Trouble:
 def _checked_text(value: object) -> str:
     if type(value) is not str:
         raise TypeError("not a text")
-    return value[:4096]
+    # Nothing that a terminal would obey, and nothing that cannot be written as UTF-8.
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value[:4096])
 
 
 def _checked_syntax(value: Any) -> tuple[str, int, int, str] | None:

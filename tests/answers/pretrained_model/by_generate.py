@@ -64,5 +64,5 @@ def token_surprisals(model, tokenizer, prompt, completion):
     losses = F.cross_entropy(logits[:, :-1].transpose(1, 2).float(), ids[:, 1:], reduction="none")[0]
     return [
         (tokenizer.decode([token]), float(loss))
-        for token, loss in zip(after[0].tolist(), losses[before.shape[1] - 1 :])
+        for token, loss in zip(after[0].tolist(), losses[before.shape[1] - 1 :], strict=False)
     ]

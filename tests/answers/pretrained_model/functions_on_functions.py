@@ -38,7 +38,7 @@ def _probabilities(model, ids):
 
 def next_token_probabilities(model, tokenizer, prompt, top_k=5):
     values, indices = torch.sort(_probabilities(model, _ids(model, tokenizer, prompt))[-1], descending=True)
-    return [(tokenizer.decode([i]), v) for v, i in list(zip(values.tolist(), indices.tolist()))[:top_k]]
+    return [(tokenizer.decode([i]), v) for v, i in list(zip(values.tolist(), indices.tolist(), strict=False))[:top_k]]
 
 
 @torch.no_grad()
@@ -67,4 +67,6 @@ def token_surprisals(model, tokenizer, prompt, completion):
     scores = hidden_states_and_logits(model, torch.cat((before, after), 1))[1][0].float()
     log_probs = torch.nn.functional.log_softmax(scores, dim=1)[before.shape[1] - 1 : -1]
     picked = log_probs.gather(1, after.T).neg().squeeze(1)
-    return [(tokenizer.decode([token]), value) for token, value in zip(after[0].tolist(), picked.tolist())]
+    return [
+        (tokenizer.decode([token]), value) for token, value in zip(after[0].tolist(), picked.tolist(), strict=False)
+    ]
