@@ -13,7 +13,7 @@ RUN := $(BIN)/python -P -m autograder
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
-.PHONY: setup check hint exercises verify test lint model bench
+.PHONY: setup check hint exercises verify mutants test lint model bench
 
 setup: .venv/installed
 
@@ -28,6 +28,9 @@ exercises: .venv/installed  ## exercises/ from solutions/
 
 verify: .venv/installed  ## the course proves itself
 	@$(RUN) verify $(EX)
+
+mutants: .venv/installed  ## the suites, measured by generated mutants
+	@$(RUN) mutants $(EX)
 
 test: .venv/installed  ## everything that must hold before a change lands
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -67,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("exercises", nargs="*", metavar="EXERCISE")
     verify.set_defaults(run=_verify)
 
+    mutants = commands.add_parser("mutants", help="measure the suites by generated mutants of the solutions")
+    mutants.add_argument("exercises", nargs="*", metavar="EXERCISE")
+    mutants.add_argument("--sample", type=int, default=1, metavar="N", help="only every N-th mutant")
+    mutants.set_defaults(run=_mutants)
+
     hint = commands.add_parser("hint", help="the next hint for an exercise")
     hint.add_argument("exercise", metavar="EXERCISE")
     hint.set_defaults(run=_hint)
@@ -154,6 +159,25 @@ def _verify(options: argparse.Namespace, course: Course) -> int:
     return BELOW if complaints else OK
 
 
+def _mutants(options: argparse.Namespace, course: Course) -> int:
+    from autograder.mutants import run_mutants, store
+
+    reports = []
+    for report in run_mutants(course, course.select(options.exercises), os.cpu_count() or 1, max(options.sample, 1)):
+        reports.append(report)
+        print(
+            f"{report.name}: killed {report.killed} of {report.total}, and {report.equivalent} are equivalent",
+            flush=True,
+        )
+        for change in report.survivors:
+            print(f"! survives: {change}")
+        for change in report.stale:
+            print(f"! listed as equivalent, and is not: {change}")
+    if options.sample == 1:
+        store(course, reports)
+    return BELOW if any(report.survivors or report.stale for report in reports) else OK
+
+
 def _hint(options: argparse.Namespace, course: Course) -> int:
     from autograder.hints import next_hint
 
@@ -162,9 +186,12 @@ def _hint(options: argparse.Namespace, course: Course) -> int:
 
 
 def _exercises(options: argparse.Namespace, course: Course) -> int:
+    from autograder.coursemap import write_map
     from autograder.skeleton import write_stubs
 
     changed = write_stubs(course)
+    if write_map(course):
+        changed.append("the map in README.md")
     print(f"Wrote {', '.join(changed)}." if changed else "exercises/ is up to date.")
     return OK
 

@@ -116,6 +116,10 @@ class Course:
         """The exercise's known mistakes."""
         return self.root / "tests" / "mistakes" / f"{name}.toml"
 
+    def fingerprints(self, name: str) -> Path:
+        """What a release knows of the mistakes, in numbers."""
+        return self.root / "tests" / "fingerprints" / f"{name}.json"
+
     def answers(self, name: str) -> list[Path]:
         """Right answers in other styles than the solution's."""
         return sorted((self.root / "tests" / "answers" / name).glob("*.py"))

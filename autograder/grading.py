@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from autograder.course import Course, Exercise, holes
-from autograder.diagnosis.diagnose import Knowledge, Replays, diagnose
+from autograder.diagnosis.diagnose import Knowledge, diagnose
+from autograder.diagnosis.fingerprints import knowledge
 from autograder.grades import ExerciseGrade, Grade, TestResult
 from autograder.isolation.near.remote import Session, Stopped
 from autograder.isolation.near.worker import Confinement, Worker
@@ -16,6 +17,7 @@ from autograder.suites.runner import Outcome, Suites
 
 VISIBLE = ("visible",)
 EVERYTHING = ("visible", "hidden")
+Opener = Callable[[Sequence[str]], Session]
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
 
 
@@ -40,14 +42,14 @@ class Grader:
         cls, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str], worker: Worker, *, locked: bool
     ) -> Grader:
         """Collects the suites while the worker imports the libraries."""
-        needed = with_foundations(course, exercises)
+        needed = withfoundations(course, exercises)
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
     def grade(self, submission: Submission, known: Mapping[str, ExerciseGrade] | None = None) -> Grade:
         """Grades every exercise that is not `known`; what an exercise builds on is graded before it."""
         found: dict[str, ExerciseGrade] = dict(known or {})
-        for exercise in with_foundations(self.course, self.exercises):
+        for exercise in withfoundations(self.course, self.exercises):
             if exercise.name not in found:
                 found[exercise.name] = self.grade_exercise(submission, exercise, found)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
@@ -67,14 +69,24 @@ class Grader:
         if left and len(left) >= total:
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
             return replace(grade, holes=tuple(left), holes_total=total)
-        carried = tuple(base for base in _foundations(self.course, exercise) if earlier[base].status != "passed")
+        carried = tuple(base for base in foundations(self.course, exercise) if earlier[base].status != "passed")
         sources = dict(submission.sources)
         for base in carried:
             sources[base] = self.course.stand_in(base).read_text(encoding="utf-8")
         grade = self._judge(exercise, sources)
         return replace(grade, carried_forward=carried, holes=tuple(left), holes_total=total)
 
-    def _judge(self, exercise: Exercise, sources: dict[str, str]) -> ExerciseGrade:
+    def survives(self, exercise: Exercise, source: str) -> bool:
+        """Whether a text passes all of an exercise, on right foundations; stops at the first test that it fails."""
+        bases = foundations(self.course, exercise)
+        sources = {base: self.course.stand_in(base).read_text(encoding="utf-8") for base in bases}
+        outcomes, _ = self.run(exercise, {**sources, exercise.name: source}, until_failed=True)
+        return all(outcome.status == "passed" for outcome in outcomes)
+
+    def run(
+        self, exercise: Exercise, sources: Mapping[str, str], until_failed: bool = False
+    ) -> tuple[list[Outcome], Session]:
+        """Runs the suites on sources and says what came of it, with the session that all calls went through."""
         sessions: list[Session] = []
 
         def open_session(readable: Sequence[str]) -> Session:
@@ -84,8 +96,10 @@ class Grader:
             sessions.append(session)
             return session
 
-        outcomes = self.suites.run(exercise.name, open_session)
-        session = sessions[-1]
+        return self.suites.run(exercise.name, open_session, until_failed=until_failed), sessions[-1]
+
+    def _judge(self, exercise: Exercise, sources: Mapping[str, str]) -> ExerciseGrade:
+        outcomes, session = self.run(exercise, sources)
         explainer = Explainer(exercise.name, sources[exercise.name], session.definitions, exercise.budget.call)
         if session.loading_trouble and not session.calls:
             kind = session.loading_trouble.kind
@@ -99,7 +113,7 @@ class Grader:
     def _knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
         if name not in self._known:
-            self._known[name] = Replays(self.course, name)
+            self._known[name] = knowledge(self.course, name)
         return self._known[name]
 
     def _ungraded(self, name: str, status: str, feedback: str) -> ExerciseGrade:
@@ -131,7 +145,7 @@ def _status(outcomes: Iterable[Outcome]) -> str:
     return "passed" if all(outcome.status == "passed" for outcome in outcomes) else "failed"
 
 
-def _foundations(course: Course, exercise: Exercise) -> list[str]:
+def foundations(course: Course, exercise: Exercise) -> list[str]:
     """All that an exercise builds on, directly or not, in the course's order."""
     found: set[str] = set()
     queue = list(exercise.builds_on)
@@ -143,9 +157,9 @@ def _foundations(course: Course, exercise: Exercise) -> list[str]:
     return [name for name in course.names if name in found]
 
 
-def with_foundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
+def withfoundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
     """The exercises and all that they build on, in the course's order."""
     names = {exercise.name for exercise in exercises}
     for exercise in exercises:
-        names.update(_foundations(course, exercise))
+        names.update(foundations(course, exercise))
     return [exercise for exercise in course.exercises if exercise.name in names]

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from autograder.course import Course, CourseError, Exercise, load_course
+from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
@@ -70,6 +71,9 @@ def stray_files(course: Course) -> Iterator[str]:
         for path in sorted((course.root / folder).iterdir()) if (course.root / folder).is_dir() else ():
             if path.name not in expected:
                 yield f"{folder}/{path.name} belongs to no exercise of course.toml"
+    readme = course.root / "README.md"
+    if readme.is_file() and (text := readme.read_text(encoding="utf-8")) != with_map(text, course):
+        yield "the map of the exercises in README.md is not what course.toml gives: run `make exercises`"
 
 
 def _verify_one(job: tuple[Path, str]) -> Report:

@@ -24,8 +24,8 @@
 # become log-probabilities `[B]`; four of those become one number.
 #
 # **A worked example.** A policy gives the chosen answer the log-probability −1 and the rejected one −2; the reference
-# gave them −1.5 and −1.75. So the chosen one has improved by 0.5 and the rejected one by −0.25: the margin is 0.75. With
-# β = 0.1, σ(0.075) is 0.519 and the loss 0.656. A policy that has learned nothing yet has margin 0 and loss
+# gave them −1.5 and −1.75. So the chosen one has improved by 0.5 and the rejected one by −0.25: the margin is 0.75.
+# With β = 0.1, σ(0.075) is 0.519 and the loss 0.656. A policy that has learned nothing yet has margin 0 and loss
 # log 2 = 0.693.
 
 # %%

@@ -17,8 +17,10 @@
 # before the training:
 #
 # $$\ell_{i,t} = -\Bigl(\min\bigl(\rho A_i,\; \mathrm{clip}(\rho, 1-\varepsilon, 1+\varepsilon)\, A_i\bigr)
-# - \beta\, \mathrm{KL}_{i,t}\Bigr) \qquad \rho = \frac{\pi_{\mathrm{new}}}{\pi_{\mathrm{old}}} \qquad
-# \mathrm{KL}_{i,t} = \frac{\pi_{\mathrm{ref}}}{\pi_{\mathrm{new}}} - \log\frac{\pi_{\mathrm{ref}}}{\pi_{\mathrm{new}}} - 1$$
+# - \beta\, \mathrm{KL}_{i,t}\Bigr)$$
+#
+# $$\rho = \frac{\pi_{\mathrm{new}}}{\pi_{\mathrm{old}}} \qquad\qquad \mathrm{KL}_{i,t} =
+# \frac{\pi_{\mathrm{ref}}}{\pi_{\mathrm{new}}} - \log\frac{\pi_{\mathrm{ref}}}{\pi_{\mathrm{new}}} - 1$$
 #
 # **3. Two means.** The loss of an answer is the mean over its tokens, and the loss of the batch is the mean over its
 # answers.
@@ -67,10 +69,10 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
 # ## Step 2: the loss
 #
 # **The penalty.** How far has the new model come from the reference? The exact answer, the KL divergence, is a sum
-# over the whole vocabulary. But a single sampled token gives an estimate that is right on average (Schulman 2020):
-# with $x = \log\pi_{\mathrm{ref}} - \log\pi_{\mathrm{new}}$ it is $e^x - x - 1$. It is 0 where the models agree, and
-# positive everywhere else. The naive estimate, $-x$ alone, is right on average too, but it is often negative, and then
-# it would reward a token for leaving the reference.
+# over the whole vocabulary. But one token, sampled from the new model, gives an estimate that is right on average
+# (Schulman 2020): with $x = \log\pi_{\mathrm{ref}} - \log\pi_{\mathrm{new}}$ it is $e^x - x - 1$. It is 0 where the
+# models agree, and positive everywhere else. The naive estimate, $-x$ alone, is right on average too, but it is often
+# negative, and then it would reward a token for leaving the reference.
 #
 # **A worked example.** ε = 0.2 and β = 0.04. One answer with three tokens and A = 1.5, another with a single token and
 # A = −0.5:
@@ -78,12 +80,12 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
 # | answer | new | old | ref | ρ | clipped objective | x | KL | ℓ |
 # | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 # | 1 | −1.0 | −1.0 | −1.5 | 1 | 1.5 | −0.5 | 0.107 | −1.496 |
-# | 1 | −0.5 | −1.0 | −1.0 | 1.649 | 1.2 · 1.5 = 1.8 | −0.5 | 0.107 | −1.796 |
+# | 1 | −0.5 | −1.0 | −1.5 | 1.649 | 1.2 · 1.5 = 1.8 | −1 | 0.368 | −1.785 |
 # | 1 | −2.0 | −2.0 | −1.0 | 1 | 1.5 | 1 | 0.718 | −1.471 |
 # | 2 | −1.5 | −1.0 | −1.5 | 0.607 | 0.8 · (−0.5) = −0.4 | 0 | 0 | 0.4 |
 #
-# The first answer's mean is −1.588, the second's is 0.4, and the loss is the mean of the two: −0.594. The mean of all
-# four tokens together would be −1.091, for there the longer answer has three votes.
+# The first answer's mean is −1.584, the second's is 0.4, and the loss is the mean of the two: −0.592. The mean of all
+# four tokens together would be −1.088, for there the longer answer has three votes.
 
 
 # %%
@@ -117,6 +119,7 @@ def grpo_loss(
     # [B, 1]: an axis for the tokens, so that each answer's advantage meets all of its tokens.
     advantages = ...  # FINISH ME
     ratio = torch.exp(new_log_probs - old_log_probs)  # [B, T], rho
+    clipped_ratio = torch.clamp(ratio, 1 - epsilon, 1 + epsilon)  # [B, T]
     # [B, T]: the smaller of the two products, the plain ratio's and the clipped ratio's, as in PPO.
     objective = ...  # FINISH ME
     log_ratio = reference_log_probs - new_log_probs  # [B, T], x: it looks from the new model to the reference
@@ -136,9 +139,9 @@ def grpo_loss(
 #
 # On the left, what a right and a wrong answer are worth, by how many of sixteen were right. Success where nearly all
 # fail is worth most, and so is failure where nearly all succeed; at both ends there is nothing to learn. In the middle
-# the penalty, computed with your loss, beside the naive one. On the right a small model learns to choose among twenty
-# words, twelve at a time. The further it goes from the reference, the more reward it finds. β is the price of the way,
-# and says where it stops.
+# the penalty, computed with your loss, beside the naive one. On the right a model of eight words learns to prefer the
+# good ones. The further it goes from the reference, the more reward it finds; β is the price of the way, and decides
+# where it stops.
 
 # %%
 if __name__ == "__main__":
@@ -146,11 +149,11 @@ if __name__ == "__main__":
 
     from autograder.pictures import show
 
-    def learn(beta: float, updates: int = 150, group: int = 16) -> torch.Tensor:
-        """The way `[updates, 2]` of a policy over 20 words: its divergence from the reference, and its expected reward."""
+    def learn(beta: float, updates: int = 60, group: int = 200) -> torch.Tensor:
+        """The way `[updates, 2]` of a policy over 8 words: divergence from the reference, and expected reward."""
         generator = torch.Generator().manual_seed(3)
-        rewards = torch.linspace(0, 1, 20)  # [20], one for each word
-        reference = torch.log_softmax(-2.5 * rewards, dim=0)  # [20]: the best words are rare at first
+        rewards = torch.linspace(0, 1, 8)  # [8], one for each word
+        reference = torch.log_softmax(-rewards, dim=0)  # [8]: the better a word, the rarer it is at first
         logits, way = reference.clone().requires_grad_(), []
         for _ in range(updates):
             old = torch.log_softmax(logits, dim=0).detach()
@@ -161,7 +164,7 @@ if __name__ == "__main__":
                 new = torch.log_softmax(logits, dim=0)
                 columns = [policy[words][:, None] for policy in (new, old, reference)]  # each [G, 1]
                 (gradient,) = torch.autograd.grad(grpo_loss(*columns, advantages, beta=beta), logits)
-                logits = (logits - 0.5 * gradient).detach().requires_grad_()
+                logits = (logits - 0.3 * gradient).detach().requires_grad_()
         return torch.tensor(way)
 
     def draw() -> plt.Figure:
@@ -191,15 +194,17 @@ if __name__ == "__main__":
         penalty.set_title("What it costs to leave the reference")
         penalty.legend(frameon=False, loc="upper center")
 
-        for beta, color in zip((0.0, 0.2, 0.6, 2.0), ("#264653", "#2a9d8f", "#7fb069", "#e9c46a"), strict=True):
+        for beta, color in zip(
+            (0.0, 0.3, 0.6, 1.0, 3.0), ("#264653", "#2a9d8f", "#7fb069", "#e9c46a", red), strict=True
+        ):
             way = learn(beta)
-            learning.plot(way[:, 0], way[:, 1], color=color, linewidth=2, label=f"β = {beta:g}")
-            learning.plot(*way[-1], "o", color=color, markersize=9)
+            learning.plot(way[:, 0], way[:, 1], color=color, linewidth=2, zorder=2 + beta)
+            learning.plot(*way[-1], "o", color=color, markersize=10, zorder=6)
+            learning.annotate(f"β = {beta:g}", way[-1], (12, -14), textcoords="offset points", color=color)
         learning.plot(0, way[0, 1], "o", color="black", markersize=7)
-        learning.annotate("reference", (0, way[0, 1]), (0.25, way[0, 1]), va="center")
-        learning.set(xlabel="KL divergence from the reference", ylabel="expected reward")
+        learning.annotate("reference", (0, way[0, 1]), (12, -4), textcoords="offset points")
+        learning.set(xlabel="KL divergence from the reference", ylabel="expected reward", xlim=(-0.1, 3.1))
         learning.set_title("β decides how far to go")
-        learning.legend(frameon=False, loc="lower right")
 
         for axes in (worth, penalty, learning):
             axes.spines[["top", "right"]].set_visible(False)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # A small Llama of your own
 #
-# A language model answers one question: which token comes next? Here you stack the blocks that you built into a model that
-# does, train it, and make it so like the original that the weights of SmolLM2-135M run in it unchanged.
+# A language model answers one question: which token comes next? Here you stack the blocks that you built into a model
+# that does, train it, and make it so like the original that the weights of SmolLM2-135M run in it unchanged.
 #
 # $$p(x_1, \dots, x_T) = \prod_{t} p(x_{t+1} \mid x_1, \dots, x_t)$$
 #
@@ -17,9 +17,9 @@
 # | `lm_head`: one score for each token of the vocabulary | `[B, T, V]` |
 #
 # **A worked example.** SmolLM2-135M has V = 49,152, C = 576 and 30 blocks. Its table holds 49,152 · 576 = 28,311,552
-# weights, a block holds 3,540,096, the last norm 576. That is 28,311,552 + 30 · 3,540,096 + 576 = 134,515,008: the "135M". The
-# `lm_head` would need another 28 million, but the model *ties* it to the table: both are one and the same matrix
-# (Press & Wolf 2017).
+# weights, a block holds 3,540,096, the last norm 576. That is 28,311,552 + 30 · 3,540,096 + 576 = 134,515,008: the
+# "135M". The `lm_head` would need another 28 million, but the model *ties* it to the table: both are one and the same
+# matrix (Press & Wolf 2017).
 
 # %%
 import torch
@@ -31,8 +31,8 @@ from llama_block import LlamaBlock, RMSNorm
 # %% [markdown]
 # ## Step 1: the model
 #
-# The names of the parts are those of Llama's files. A file's keys begin with `model.` (all but `lm_head.weight`); without
-# it they fit yours. So a real model runs in your class like this:
+# The names of the parts are those of Llama's files. A file's keys begin with `model.` (all but `lm_head.weight`);
+# without it they fit yours. So a real model runs in your class like this:
 #
 #     from transformers import AutoModelForCausalLM
 #
@@ -104,15 +104,15 @@ class MiniLlama(nn.Module):
 # %% [markdown]
 # ## Step 2: the loss
 #
-# How surprised is the model by the text? At each position we take minus the logarithm of the probability that it gave to
-# the token that really came next, and then the mean:
+# How surprised is the model by the text? At each position we take minus the logarithm of the probability that it gave
+# to the token that really came next, and then the mean:
 #
 # $$L = -\frac{1}{B (T - 1)} \sum_{b} \sum_{t=1}^{T-1} \log p(x_{b,t+1} \mid x_{b,1}, \dots, x_{b,t})$$
 #
 # There are T - 1 answers in T tokens: the last position has no next token, and nothing predicts the first.
 #
-# **A worked example.** V = 2 and `ids = [[0, 1, 1]]`. At position 0 the logits are `[0, log 3]`, so token 1 has probability 3/4;
-# at position 1 they are `[0, 0]`, so it has 1/2; those at position 2 do not count. The loss is
+# **A worked example.** V = 2 and `ids = [[0, 1, 1]]`. At position 0 the logits are `[0, log 3]`, so token 1 has the
+# probability 3/4; at position 1 they are `[0, 0]`, so it has 1/2; those at position 2 do not count. The loss is
 # (0.2877 + 0.6931) / 2 = 0.4904. A model that knows nothing has the loss log V: 10.80 for SmolLM2's vocabulary.
 
 
@@ -144,13 +144,11 @@ def next_token_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 # the text's last token. With the starts `[6, 0]` and the text `[0, 10, 20, ..., 90]` the batch is
 # `[[60, 70, 80, 90], [0, 10, 20, 30]]`.
 #
-# All chance comes from `generator`: the same generator in the same state gives the same batch, whatever else the program does.
+# All chance comes from `generator`: in the same state it gives the same batch, whatever else the program does.
 
 
 # %%
-def sample_batch(
-    data: torch.Tensor, batch_size: int, context_length: int, generator: torch.Generator
-) -> torch.Tensor:
+def sample_batch(data: torch.Tensor, batch_size: int, context_length: int, generator: torch.Generator) -> torch.Tensor:
     """Windows data[s : s + context_length], the starts s uniform over 0, ..., N - context_length.
 
     Args:
@@ -201,15 +199,16 @@ def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, ids: torch.Te
 # %% [markdown]
 # ## What you have built
 #
-# A model that learns a rhyme, letter by letter. The dashed lines are what can be had without a model: knowing only which
-# letters there are, how often each comes, and which one follows which. Below the last line the model uses what stands
-# further back. The coloured letters show where it is still surprised at the end: where a new verse grows by a line that
-# no letter before has announced.
+# A model that learns a rhyme, letter by letter. The dashed lines are what can be had without a model: by knowing which
+# letters there are, how often each comes, and which one follows which. Below the last line, the model uses what stands
+# further back. The letters of one verse are coloured by their surprise, -log p: first it learns how words go on, then
+# which word follows. The "goat" stays a surprise: the 64 letters that the model sees do not tell which verse this is.
 
 # %%
 if __name__ == "__main__":
     import math
     from collections import Counter
+    from itertools import pairwise
 
     import matplotlib.pyplot as plt
 
@@ -221,66 +220,88 @@ if __name__ == "__main__":
     )
     TEXT = "\n".join(f"This is {' '.join(LINKS[k::-1])}." for k in range(len(LINKS))) + "\n\n"
     LETTERS = sorted(set(TEXT))
-    CONTEXT = 64
+    STEPS, CONTEXT = 400, 64
 
-    def entropy(counts: Counter[str]) -> float:
+    def as_ids(text: str) -> torch.Tensor:
+        """The numbers of the letters: `[N]`."""
+        return torch.tensor([LETTERS.index(letter) for letter in text])
+
+    def entropy(things: list) -> float:
         """The loss of a model that knows how often each thing comes, and nothing else."""
-        total = sum(counts.values())
-        return -sum(count / total * math.log(count / total) for count in counts.values())
+        counts = Counter(things).values()
+        return -sum(count / len(things) * math.log(count / len(things)) for count in counts)
 
     @torch.no_grad()
-    def write(model: MiniLlama, start: str, length: int, generator: torch.Generator) -> str:
-        """Lets the model go on after `start`, one letter at a time, each drawn from its probabilities."""
-        ids = [LETTERS.index(letter) for letter in start]
+    def write(model: MiniLlama, text: str, length: int, generator: torch.Generator) -> str:
+        """Lets the model go on after `text`, each letter drawn from its probabilities."""
         for _ in range(length):
-            logits = model(torch.tensor([ids[-CONTEXT:]]))[0, -1]  # [V]
-            ids.append(int(torch.multinomial(logits.softmax(-1), 1, generator=generator)))
-        return "".join(LETTERS[i] for i in ids).replace("\n", "¶")
+            logits = model(as_ids(text[-CONTEXT:])[None])[0, -1]  # [V]
+            text += LETTERS[torch.multinomial(logits.softmax(-1), 1, generator=generator)]
+        return text.replace("\n", "¶")
+
+    @torch.no_grad()
+    def surprises(model: MiniLlama, text: str) -> torch.Tensor:
+        """-log p of each letter of `text` but the first CONTEXT, given the CONTEXT letters before it."""
+        windows = as_ids(text).unfold(0, CONTEXT + 1, 1)  # [N - CONTEXT, CONTEXT + 1]
+        logits = model(windows[:, :-1])[:, -1]  # [N - CONTEXT, V]
+        return -logits.log_softmax(-1).gather(1, windows[:, -1:])[:, 0]  # [N - CONTEXT]
+
+    def draw_learning(axes: plt.Axes, losses: list[float]) -> None:
+        """The loss of each step, beside what three simpler kinds of knowledge reach."""
+        axes.plot(losses, color="tab:blue", linewidth=1.5)
+        known = {
+            "which letters there are": math.log(len(LETTERS)),
+            "how often each comes": entropy(list(TEXT)),
+            "which follows which": entropy(list(pairwise(TEXT))) - entropy(list(TEXT[:-1])),
+        }
+        for name, loss in known.items():
+            axes.axhline(loss, linestyle="--", color="0.6", linewidth=1)
+            axes.annotate(name, (STEPS - 5, loss + 0.03), ha="right", color="0.35")
+        axes.set(xlabel="step", ylabel="loss (nats a letter)", title="It learns", xlim=(0, STEPS), ylim=(0, 3.6))
+
+    def draw_page(axes: plt.Axes, samples: dict[int, str]) -> None:
+        """What the model wrote on the way."""
+        for row, (step, sample) in enumerate(samples.items()):
+            top = 0.95 - 0.25 * row
+            axes.text(0, top, f"after {step} steps", color="tab:blue", weight="bold")
+            axes.text(0, top - 0.03, f"{sample[:42]}\n{sample[42:]}", family="monospace", fontsize=11, va="top")
+        axes.set_title("What it writes after “This is”")
+        axes.axis("off")
+
+    def draw_verse(axes: plt.Axes, letters: str, surprise: torch.Tensor) -> None:
+        """One verse, each letter on the colour of its surprise."""
+        image = axes.imshow(surprise[None], cmap="Oranges", vmin=0, vmax=2, aspect="auto")
+        for place, letter in enumerate(letters):
+            ink = "white" if surprise[place] > 1 else "black"
+            axes.text(place, 0, letter, color=ink, family="monospace", fontsize=11, ha="center", va="center")
+        axes.set(yticks=[], xticks=[])
+        axes.figure.colorbar(image, ax=axes, label="-log p", pad=0.01)
 
     def draw() -> plt.Figure:
-        """The loss while the model trains, what it writes on the way, and where it is still surprised."""
+        """The loss while the model trains, what it writes on the way, and where a verse surprises it early and late."""
         torch.manual_seed(0)
+        torch.set_num_threads(1)  # for matrices as small as these, a second thread would only be waited for
         generator = torch.Generator().manual_seed(0)
-        data = torch.tensor([LETTERS.index(letter) for letter in TEXT * 2])  # [N]
         model = MiniLlama(len(LETTERS), 48, num_heads=4, num_layers=2, hidden_dim=128, num_kv_heads=2)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-        losses, samples = [], {}
-        for step in range(401):
-            if step in (0, 25, 100, 400):
-                samples[step] = write(model, "This is ", 70, generator)
-            losses.append(train_step(model, optimizer, sample_batch(data, 16, CONTEXT, generator)))
-
-        figure = plt.figure(figsize=(12, 7.5), layout="constrained")
-        curve, page, verse = figure.subplot_mosaic([["curve", "page"], ["verse", "verse"]], height_ratios=[3, 1.1]).values()
-        curve.plot(losses, color="tab:blue", linewidth=1.2)
-        pairs, singles = Counter(zip(TEXT, TEXT[1:], strict=False)), Counter(TEXT[:-1])
-        knowledge = {
-            f"which letters there are: log {len(LETTERS)}": math.log(len(LETTERS)),
-            "how often each letter comes": entropy(Counter(TEXT)),
-            "which letter follows which": entropy(pairs) - entropy(singles),
-        }
-        for name, loss in knowledge.items():
-            curve.axhline(loss, linestyle="--", color="0.5", linewidth=1)
-            curve.annotate(name, (400, loss), va="bottom", ha="right", color="0.35")
-        curve.set(xlabel="step", ylabel="loss (nats for each letter)", title="Learning", ylim=(0, 3.6), xlim=(0, 400))
-
-        page.axis("off")
-        page.set_title("What it writes")
-        for row, (step, sample) in enumerate(samples.items()):
-            top = 0.92 - 0.25 * row
-            page.text(0, top, f"after {step} steps", color="tab:blue", weight="bold")
-            page.text(0, top - 0.03, f"{sample[:39]}\n{sample[39:]}", family="monospace", fontsize=11, va="top")
-
+        data = as_ids(TEXT * 2)  # [N]
         start = TEXT.index("This is the goat")
-        shown = TEXT[start - CONTEXT : TEXT.index("\n", start)]
-        ids = torch.tensor([[LETTERS.index(letter) for letter in shown]])  # [1, T]
-        with torch.no_grad():
-            surprise = -model(ids)[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]  # [T - 1]
-        letters, heat = shown[CONTEXT:], surprise[CONTEXT - 1 :]
-        verse.imshow(heat.clamp(max=3)[None], cmap="YlOrRd", vmin=0, vmax=3, aspect="auto")
-        for place, letter in enumerate(letters):
-            verse.text(place, 0, letter, family="monospace", fontsize=11, ha="center", va="center")
-        verse.set(yticks=[], xticks=[], title="Where it is still surprised: the darker, the less expected")
+        verse = TEXT[start - CONTEXT : TEXT.index("\n", start)]
+        losses, samples, heats = [], {}, {}
+        for step in range(STEPS + 1):
+            if step in (0, 25, 100, STEPS):
+                samples[step] = write(model, "This is ", 76, generator)
+                heats[step] = surprises(model, verse)
+            losses.append(train_step(model, optimizer, sample_batch(data, 16, CONTEXT, generator)))
+        figure = plt.figure(figsize=(12, 7), layout="constrained")
+        rows = [["curve", "page"], ["early", "early"], ["late", "late"]]
+        places = figure.subplot_mosaic(rows, height_ratios=[8, 1, 1])
+        draw_learning(places["curve"], losses)
+        draw_page(places["page"], samples)
+        draw_verse(places["early"], verse[CONTEXT:], heats[100])
+        draw_verse(places["late"], verse[CONTEXT:], heats[STEPS])
+        places["early"].set_title("Where it is surprised after 100 steps")
+        places["late"].set_title(f"... and after {STEPS}")
         return figure
 
     show(draw)

@@ -15,7 +15,8 @@
 #
 # **A worked example.** After "The capital of France is", SmolLM2 gives " Paris" the probability 0.77, " the" 0.06 and
 # " London" 0.01. (The space belongs to the token.) The *surprisal* of " Paris" is $-\ln 0.77 = 0.26$ nats. That of
-# " Berlin", whose probability is 0.001, is 6.9.
+# " Berlin", whose probability is 0.001, is 6.9. (These are the numbers of the weights rounded to 4 bits; with the
+# originals they differ a little.)
 #
 # **Shapes.** `B` texts, `T` tokens, `C` features (576 in SmolLM2), `V` tokens in the vocabulary.
 #
@@ -52,9 +53,9 @@ def best_device() -> torch.device:
 # %% [markdown]
 # ## Step 2: the best dtype
 #
-# Writing one token means reading every weight once, so half the bytes is nearly twice the speed: 135 million weights are
-# 538 MB in float32 and 269 MB in float16. Graphics cards compute in float16 at full speed. Most CPUs do not, so there
-# float32 stays.
+# Writing one token means reading every weight once, so half the bytes is nearly twice the speed: 135 million weights
+# are 538 MB in float32 and 269 MB in float16. Graphics cards compute in float16 at full speed. Most CPUs do not, so
+# there float32 stays.
 
 
 # %%
@@ -107,13 +108,13 @@ def load_model(model_id: str, device: torch.device | str | None = None) -> tuple
 # head, `model.get_output_embeddings()` (in a Llama, `model.lm_head`). Call them one after the other, and you have done
 # by hand what `model(input_ids).logits` does.
 #
-# `torch.no_grad()` tells PyTorch not to remember the way for gradients: nobody trains here, and that saves memory.
+# `@torch.no_grad()` tells PyTorch not to remember the way for gradients: nobody trains here, and that saves memory.
 
 
 # %%
 @torch.no_grad()
 def hidden_states_and_logits(model: nn.Module, input_ids: Tensor) -> tuple[Tensor, Tensor]:
-    """h = decoder(x),  logits = W h
+    """`h = decoder(x)` and `logits = W h`
 
     Args:
         model: a causal language model.
@@ -166,16 +167,14 @@ def next_token_probabilities(model: nn.Module, tokenizer: Any, prompt: str, top_
 # Take the most probable token, append it, and ask again: *greedy decoding*. Models end a text with a token of its own,
 # the end-of-sequence token, and there we stop.
 #
-# At each step, attention needs the keys and values of all tokens so far, and those of the old tokens are the same as at
-# the step before. So the model can keep them: `past_key_values`, the *key-value cache* that you built two parts ago.
-# With it only the newest token, `[1, 1]`, goes through the 30 blocks. Without it all of them go, at each step anew.
+# At each step, attention needs the keys and values of all tokens so far, and those of the old tokens are the same as
+# at the step before. So the model can keep them: `past_key_values`, the *key-value cache*, which has an exercise of its
+# own. With it only the newest token, `[1, 1]`, goes through the 30 blocks. Without it all go, at each step anew.
 
 
 # %%
 @torch.no_grad()
-def generate_greedy(
-    model: nn.Module, tokenizer: Any, prompt: str, max_new_tokens: int, use_cache: bool = True
-) -> str:
+def generate_greedy(model: nn.Module, tokenizer: Any, prompt: str, max_new_tokens: int, use_cache: bool = True) -> str:
     """x_{t+1} = argmax_v p(v | x_1 ... x_t), again and again
 
     Args:
@@ -206,13 +205,13 @@ def generate_greedy(
 # %% [markdown]
 # ## Step 7: where does it make things up?
 #
-# How much did a text surprise the model? The *surprisal* of a token is $-\ln p(\text{token} \mid \text{all before})$, in
-# nats: 0 for what had to come, $\ln V$ = 10.8 for a blind guess among SmolLM2's tokens. It is the cross-entropy loss of
-# that one token.
+# How much did a text surprise the model? The *surprisal* of a token is $-\ln p(\text{token} \mid \text{all before})$,
+# in nats: 0 for what had to come, $\ln V$ = 10.8 for a blind guess among SmolLM2's tokens. It is the cross-entropy
+# loss of that one token.
 #
 # A date or a name with a large surprisal is one that the model would not have said itself. That helps to spot what it
 # makes up. But it is the model's opinion, not the truth: "Water is made of hydrogen and" surprises SmolLM2 more with
-# " oxygen" (1.8 nats) than with " helium" (0.8).
+# " oxygen" (1.76 nats) than with " helium" (0.85).
 #
 # The tokens of the prompt come first, then those of the completion. Row `t` of the logits predicts token `t + 1`:
 #
@@ -221,7 +220,7 @@ def generate_greedy(
 # | token | The | capital | of | France | is | Paris | . |
 # | its row predicts | capital | of | France | is | **Paris** | **.** | ? |
 #
-# So the two tokens of the completion are predicted by rows 4 and 5: from the last row of the prompt to the last but one.
+# So the two tokens of the completion are predicted by rows 4 and 5: from the prompt's last row to the last row but one.
 
 
 # %%
@@ -251,3 +250,89 @@ def token_surprisals(model: nn.Module, tokenizer: Any, prompt: str, completion: 
 
 # %% [markdown]
 # ## What you have built
+#
+# A real model on your device, that says what it thinks and how sure it is. Read the picture from left to right: what
+# SmolLM2 expects after a prompt; how much each token of a true and of a false sentence surprises it; and what the cache
+# is worth. The text that it prints is worth a look, too: fluent, sure of itself, and soon made up.
+
+# %%
+if __name__ == "__main__":
+    import time
+
+    import matplotlib.pyplot as plt
+
+    from autograder.pictures import show
+    from autograder.real_model import model_folder
+
+    PROMPT = "The capital of France is"
+    CLAIM, TRUE, FALSE = (
+        "The theory of evolution by natural selection was published by",
+        " Charles Darwin in 1859.",
+        " Isaac Newton in 1659.",
+    )
+
+    def visible(text: str) -> str:
+        """A token's text with its spaces and line ends drawn, and no formula made of a dollar sign."""
+        return text.replace(" ", "␣").replace("\n", "↵").replace("$", r"\$")
+
+    def draw_next_tokens(axes: plt.Axes, best: list[tuple[str, float]]) -> None:
+        """The most probable next tokens. On a logarithmic axis, the long tail is there to see."""
+        texts, probabilities = zip(*best, strict=True)
+        places = range(len(best))
+        bars = axes.barh(places, probabilities, color=["#2a6f97"] + ["#a9c6d8"] * (len(best) - 1))
+        axes.bar_label(bars, [f"{p:.1%}" for p in probabilities], padding=3, fontsize=8)
+        axes.set_yticks(places, [visible(text) for text in texts])
+        axes.set_ylim(len(best) - 0.4, -0.6)
+        axes.set_xscale("log")
+        axes.set_xlim(min(probabilities) / 3, 3)
+        axes.set_xlabel("probability")
+        axes.set_title(f"“{PROMPT} …”", fontsize=10)
+
+    def draw_surprisals(axes: plt.Axes, model: nn.Module, tokenizer: Any) -> None:
+        """A true and a false completion, token beside token."""
+        pairs = [token_surprisals(model, tokenizer, CLAIM, completion) for completion in (TRUE, FALSE)]
+        for side, (pair, name, colour) in enumerate(zip(pairs, ("true", "false"), ("#2a6f97", "#e07a5f"), strict=True)):
+            surprisals = [surprisal for _, surprisal in pair]
+            label = f"{name}: {sum(surprisals):.1f} nats in all"
+            axes.bar(
+                [place + 0.42 * side - 0.21 for place in range(len(pair))], surprisals, 0.4, color=colour, label=label
+            )
+        columns = zip(*([visible(text) for text, _ in pair] for pair in pairs), strict=True)
+        axes.set_xticks(range(len(pairs[0])), ["\n".join(column) for column in columns], fontsize=9)
+        axes.set_ylabel("surprisal (nats)")
+        axes.set_title(f"“{CLAIM} …”", fontsize=10)
+        axes.legend(frameon=False)
+
+    def draw_times(axes: plt.Axes, model: nn.Module, tokenizer: Any, max_new_tokens: int = 24) -> None:
+        """How long the same text takes with and without the cache: a clock that ticks at every pass of the model."""
+        for use_cache, colour in ((False, "#e07a5f"), (True, "#2a6f97")):
+            ticks = [time.perf_counter()]
+            clock = model.register_forward_hook(lambda *_, ticks=ticks: ticks.append(time.perf_counter()))
+            generate_greedy(model, tokenizer, "Once upon a time", max_new_tokens, use_cache=use_cache)
+            clock.remove()
+            seconds = [tick - ticks[0] for tick in ticks]
+            label = f"{'with' if use_cache else 'without'} the cache: {seconds[-1]:.1f} s"
+            axes.plot(range(len(ticks)), seconds, color=colour, marker=".", label=label)
+        axes.set_xlabel("tokens written")
+        axes.set_ylabel("seconds")
+        axes.set_title(f"The same text, written on {model.device}", fontsize=10)
+        axes.legend(frameon=False)
+
+    def draw() -> plt.Figure:
+        """What the model expects next, what surprises it, and what the cache is worth."""
+        model, tokenizer = load_model(str(model_folder()))
+        print(f"{PROMPT}{generate_greedy(model, tokenizer, PROMPT, 30)}")
+        figure = plt.figure(figsize=(12, 7), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=[2, 3])
+        draw_next_tokens(left.subplots(), next_token_probabilities(model, tokenizer, PROMPT, top_k=20))
+        top, bottom = right.subplots(2, 1)
+        draw_surprisals(top, model, tokenizer)
+        draw_times(bottom, model, tokenizer)
+        for axes in figure.get_axes():
+            axes.spines[["top", "right"]].set_visible(False)
+        return figure
+
+    if model_folder() is None:
+        print("The real model is not here yet. Run `make model` once, then this again, and it draws a picture.")
+    else:
+        show(draw)

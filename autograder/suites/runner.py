@@ -96,7 +96,11 @@ class Suites:
         return list(self._items[name])
 
     def run(
-        self, name: str, open_session: Callable[[Sequence[str]], Session], only: str | None = None
+        self,
+        name: str,
+        open_session: Callable[[Sequence[str]], Session],
+        only: str | None = None,
+        until_failed: bool = False,
     ) -> list[Outcome]:
         """Runs an exercise's tests against the submission that `open_session` gives.
 
@@ -104,6 +108,7 @@ class Suites:
             name: the exercise.
             open_session: opens the exercise, given the folders that its code may read.
             only: a test's name, to run it alone.
+            until_failed: stop after the first test that fails.
         """
         self._bench.open = lambda exercise, readable: open_session(readable)
         chosen = {test: items for test, items in self._items[name].items() if only in (None, test.name)}
@@ -113,8 +118,11 @@ class Suites:
             outcomes: list[Outcome] = []
             for test, items in chosen.items():
                 outcomes.append(self._run_test(test, items, following))
+                if until_failed and outcomes[-1].status != "passed":
+                    break
             return _without_free_points(outcomes)
         finally:
+            self._session._setupstate.teardown_exact(None)  # also after a stop in the middle
             self._bench.close()
 
     def _run_test(

@@ -331,8 +331,9 @@ def test_training(language_model, tied):
         descent.zero_grad()
         loss.backward()
         descent.step()
-        assert_close(torch.tensor(language_model.train_step(model, optimizer, ids)), loss.detach(), terms=2 * TERMS)
-    got = model.state_dict()
+        got = float(language_model.train_step(model, optimizer, ids))
+        assert_close(torch.tensor(got), loss.detach(), terms=2 * TERMS)
+    state = model.state_dict()
     for name, wanted in original.state_dict().items():
         if not (tied and name == "lm_head.weight"):
-            assert_close(got[name.removeprefix("model.")], wanted, terms=2 * TERMS)
+            assert_close(state[name.removeprefix("model.")], wanted, terms=2 * TERMS)

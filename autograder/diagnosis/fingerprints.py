@@ -1,0 +1,114 @@
+"""What known mistakes give for the visible suites' calls, as numbers: a release's knowledge, without the answers.
+
+A suite's calls are the same in every check, up to the first failure, which decides what comes after it. So the calls
+are collected from runs of the solution and of every known mistake, and each is replayed on all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autograder.course import Course, CourseError
+from autograder.diagnosis.diagnose import Knowledge, Replays, Suspect, chosen_calls
+from autograder.diagnosis.evidence import Signature, evidence, keyed
+from autograder.grades import Hint
+from autograder.isolation.near.remote import Call
+from autograder.suites.runner import Outcome
+
+_DIGITS = 12  # of a sum: more than its comparison looks at, and less than what differs between machines
+
+
+def knowledge(course: Course, name: str) -> Knowledge:
+    """What is known here: everything where the solution is, else what the release recorded, else nothing."""
+    if course.solution(name).is_file():
+        return Replays(course, name)
+    path = course.fingerprints(name)
+    return Fingerprints(read(path) if path.is_file() else {"right": {}, "mistakes": []})
+
+
+class Fingerprints:
+    """Knowledge from recorded signatures."""
+
+    def __init__(self, recorded: Mapping[str, Any]) -> None:
+        self._right = _signatures(recorded["right"])
+        self._suspects = [
+            Suspect(Hint(entry["mistake"], entry["text"]), _signatures(entry["shows"]))
+            for entry in recorded["mistakes"]
+        ]
+
+    def right(self, calls: Sequence[Call]) -> Mapping[str, Signature]:
+        """See `Knowledge`."""
+        return _only(self._right, _keys(calls))
+
+    def suspects(self, calls: Sequence[Call]) -> Sequence[Suspect]:
+        """See `Knowledge`."""
+        keys = _keys(calls)
+        return [Suspect(suspect.hint, _only(suspect.shows, keys)) for suspect in self._suspects]
+
+
+def record(replays: Replays, runs: Iterable[Sequence[Outcome]]) -> dict[str, Any]:
+    """The fingerprints for the calls of some runs of a suite; a mistake that never shows there is left out."""
+    right: dict[str, Signature] = {}
+    suspects: dict[Hint, dict[str, Signature]] = {}
+    for outcomes in runs:
+        calls = chosen_calls(outcomes)
+        judged = {fact.key for fact in evidence(calls)}
+        right.update(_only(replays.right(calls), judged))
+        for hint, shows in replays.suspects(calls):
+            suspects.setdefault(hint, {}).update(_only(shows, judged))
+    return {
+        "right": _plain(right),
+        "mistakes": [
+            {"mistake": hint.mistake, "text": hint.text, "shows": _plain(shows)}
+            for hint, shows in suspects.items()
+            if shows
+        ],
+    }
+
+
+def dump(recorded: Mapping[str, Any]) -> str:
+    """As JSON text, the same for the same fingerprints."""
+    return json.dumps(recorded, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Reads recorded fingerprints.
+
+    Raises:
+        CourseError: the file is damaged.
+    """
+    try:
+        recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        Fingerprints(recorded)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        raise CourseError(f"{path} is damaged. Take it from the release again.") from None
+    return recorded
+
+
+def _plain(signatures: Mapping[str, Signature]) -> dict[str, list[Any]]:
+    return {
+        key: [s.kind, [_rounded(x) for x in s.sums], _rounded(s.size), int(s.telling), s.tolerance]
+        for key, s in sorted(signatures.items())
+    }
+
+
+def _signatures(plain: Mapping[str, Any]) -> dict[str, Signature]:
+    return {
+        key: Signature(str(kind), tuple(map(float, sums)), float(size), bool(telling), float(tolerance))
+        for key, (kind, sums, size, telling, tolerance) in plain.items()
+    }
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.{_DIGITS}g}")
+
+
+def _keys(calls: Sequence[Call]) -> set[str]:
+    return {key for key, _ in keyed(calls)}
+
+
+def _only(signatures: Mapping[str, Signature], keys: set[str]) -> dict[str, Signature]:
+    return {key: found for key, found in signatures.items() if key in keys}

@@ -1,0 +1,158 @@
+"""The course as students get it: a repository that holds no answer, and says no more than its visible tests say.
+
+What goes in is listed here and nothing else does. The same course gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path, PurePosixPath
+
+from autograder.course import Course, CourseError, GraderError, load_course
+from autograder.diagnosis.catalogue import known_mistakes
+from autograder.diagnosis.diagnose import Replays
+from autograder.diagnosis.fingerprints import dump, record
+from autograder.grading import VISIBLE, Grader, foundations
+from autograder.isolation.near.worker import start_worker
+from autograder.skeleton import stub
+
+TEMPLATES = Path(__file__).parent / "templates" / "release"
+INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
+SECRETS = ("solutions", "tests/hidden", "tests/mistakes", "tests/answers")
+_AS_THEY_ARE = ("course.toml", "pyproject.toml", "LICENSE", ".gitignore")
+_LINK = re.compile(r"\]\((docs/[^)#]+)")
+
+
+def release(course: Course, folder: Path, processes: int) -> None:
+    """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
+
+    Raises:
+        CourseError: the folder holds something that would be lost, or the course is not complete.
+        GraderError: it cannot be written.
+    """
+    old = _replaceable(folder)
+    files = {**_texts(course), **_fingerprints(course, processes)}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+            for path, text in sorted(files.items()):
+                (beside / path).parent.mkdir(parents=True, exist_ok=True)
+                (beside / path).write_text(text, encoding="utf-8", newline="\n")
+            for path in old:
+                (folder / path).unlink(missing_ok=True)
+            shutil.copytree(beside, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        folder.chmod(0o755)
+    except OSError as error:
+        raise GraderError(f"The release could not be written: {error}.") from None
+
+
+def _texts(course: Course) -> dict[PurePosixPath, str]:
+    """All files but the fingerprints, by path."""
+    texts: dict[PurePosixPath, str] = {}
+    for path in (*_program(), *_AS_THEY_ARE):
+        texts[PurePosixPath(path)] = _read(course.root / path)
+    for name in course.names:
+        texts[PurePosixPath("exercises", f"{name}.py")] = stub(_read(course.solution(name)))
+        for path in (course.suite(name, "visible"), course.stand_in(name)):
+            if path.is_file() or "visible" in path.parts:
+                texts[PurePosixPath(path.relative_to(course.root))] = _read(path)
+    makefile, instructors, _ = _read(course.root / "Makefile").partition(INSTRUCTORS)
+    if not instructors:
+        raise CourseError("The Makefile does not say where the instructors' part begins.")
+    texts[PurePosixPath("Makefile")] = makefile
+    readme = _readme(course)
+    texts[PurePosixPath("README.md")] = readme
+    for page in _LINK.findall(readme):
+        texts[PurePosixPath(page)] = _read(course.root / page)
+    texts[PurePosixPath(".github/workflows/check.yml")] = _read(TEMPLATES / "check.yml")
+    # The fingerprints are of the examples that this version draws.
+    texts[PurePosixPath("constraints.txt")] = f"hypothesis=={version('hypothesis')}\n"
+    return texts
+
+
+def _program() -> Iterator[str]:
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
+            yield str(PurePosixPath("autograder", path.relative_to(root)))
+
+
+def _readme(course: Course) -> str:
+    first, *sections = _read(course.root / "README.md").split("\n## ")
+    by_title = {section.partition("\n")[0]: section.strip() for section in sections}
+    try:
+        return _read(TEMPLATES / "README.md").format(
+            title=course.title, first_minutes=by_title["A student's first ten minutes"], exercises=by_title["The exercises"]
+        )
+    except KeyError as missing:
+        raise CourseError(f"README.md has no section {missing}, which students get.") from None
+
+
+def _fingerprints(course: Course, processes: int) -> dict[PurePosixPath, str]:
+    """Each exercise's known mistakes in numbers."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+        texts = pool.map(partial(fingerprints, course.root), course.names)
+        return {
+            PurePosixPath(course.fingerprints(name).relative_to(course.root)): text
+            for name, text in zip(course.names, texts, strict=True)
+        }
+
+
+def fingerprints(root: Path, name: str) -> str:
+    """What the solution and the known mistakes of an exercise give for the visible suite's calls, as JSON."""
+    course = load_course(root)
+    exercise = course.exercise(name)
+    right = {base: _read(course.stand_in(base)) for base in foundations(course, exercise)}
+    versions = [_read(course.solution(name)), *(mistake.source for mistake in known_mistakes(course, name))]
+    worker = start_worker()
+    try:
+        grader = Grader.start(course, [exercise], VISIBLE, worker, locked=False)
+        runs = [grader.run(exercise, {**right, name: source})[0] for source in versions]
+    finally:
+        worker.close()
+    return dump(record(Replays(course, name), runs))
+
+
+def _replaceable(folder: Path) -> list[str]:
+    """The files in the folder that the release replaces.
+
+    Raises:
+        CourseError: something would be lost, or the folder's history holds answers.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return []
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is no folder.")
+    if not any(folder.iterdir()):
+        return []
+    if not (folder / ".git").exists():
+        raise CourseError(f"{folder} is not empty. Give a new folder, or a repository with everything committed.")
+    if _git(folder, "status", "--porcelain"):
+        raise CourseError(f"{folder} holds changes that are not committed. Commit them first.")
+    if secret := _git(folder, "log", "--all", "--format=", "--name-only", "--", *SECRETS):
+        raise CourseError(f"{folder} has {secret[0]} in its history, and students would get it. Use another repository.")
+    return _git(folder, "ls-files")
+
+
+def _git(folder: Path, *arguments: str) -> list[str]:
+    try:
+        done = subprocess.run(["git", "-C", str(folder), *arguments, "-z"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise GraderError(f"Git cannot say what {folder} holds: {getattr(error, 'stderr', '') or error}") from None
+    return [line for line in done.stdout.split("\0") if line.strip()]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise CourseError(f"The course is not complete: {path} cannot be read ({reason}).") from None
