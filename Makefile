@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -P -m autograder
+CONSTRAINTS := $(if $(wildcard constraints.txt),--constraint constraints.txt)
 
 .DEFAULT_GOAL := check
 
@@ -10,10 +11,10 @@ RUN := $(BIN)/python -P -m autograder
 	@echo "Setting up .venv (once; PyTorch is large)..."
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, and this is %d.%d. Try: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".$(EXTRAS)" $(CONSTRAINTS)
 	@touch $@
 
-.PHONY: setup check hint exercises verify mutants test lint model bench
+.PHONY: setup check hint model
 
 setup: .venv/installed
 
@@ -22,6 +23,15 @@ check: .venv/installed  ## your exercises; EX=softmax for one
 
 hint: .venv/installed  ## the next hint: EX=softmax
 	@$(RUN) hint $(EX)
+
+model: .venv/installed  ## SmolLM2-135M-Instruct, for the final exercise
+	@$(BIN)/python -P -m autograder.real_model
+
+# -- For instructors and maintainers; a release ends here. --
+
+EXTRAS := [dev]
+
+.PHONY: exercises verify mutants test lint bench release
 
 exercises: .venv/installed  ## exercises/ from solutions/
 	@$(RUN) exercises
@@ -32,6 +42,9 @@ verify: .venv/installed  ## the course proves itself
 mutants: .venv/installed  ## the suites, measured by generated mutants
 	@$(RUN) mutants $(EX)
 
+release: .venv/installed  ## what students get: DIR=../course
+	@$(RUN) release $(DIR)
+
 test: .venv/installed  ## everything that must hold before a change lands
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/python -P -m pytest -q
@@ -39,9 +52,6 @@ test: .venv/installed  ## everything that must hold before a change lands
 
 lint: .venv/installed
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
-
-model: .venv/installed  ## SmolLM2-135M-Instruct, for the final exercise
-	@$(BIN)/python -P -m autograder.real_model
 
 bench: .venv/installed  ## figures, as ratios in one run
 	@$(BIN)/python -P -m pytest -q tests/bench --benchmark-only

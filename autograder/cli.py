@@ -72,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     mutants.add_argument("--sample", type=int, default=1, metavar="N", help="only every N-th mutant")
     mutants.set_defaults(run=_mutants)
 
+    release = commands.add_parser("release", help="write what students get")
+    release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
+    release.set_defaults(run=_release)
+
+    notebooks = commands.add_parser("notebooks", help="write a course folder for nbgrader")
+    notebooks.add_argument("folder", type=Path, metavar="COURSE_DIR", help="where nbgrader is to work")
+    notebooks.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
+    notebooks.add_argument("--assignment", default="course", metavar="NAME", help="what nbgrader calls it (course)")
+    notebooks.set_defaults(run=_notebooks)
+
     hint = commands.add_parser("hint", help="the next hint for an exercise")
     hint.add_argument("exercise", metavar="EXERCISE")
     hint.set_defaults(run=_hint)
@@ -176,6 +186,24 @@ def _mutants(options: argparse.Namespace, course: Course) -> int:
     if options.sample == 1:
         store(course, reports)
     return BELOW if any(report.survivors or report.stale for report in reports) else OK
+
+
+def _release(options: argparse.Namespace, course: Course) -> int:
+    from autograder.release import release
+
+    release(course, options.folder, processes=os.cpu_count() or 1)
+    print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
+    return OK
+
+
+def _notebooks(options: argparse.Namespace, course: Course) -> int:
+    try:
+        from autograder.nbgrader_support.authoring import write_course
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error}. Install nbgrader with the course: pip install -e '.[nbgrader]'") from None
+    written = write_course(course, options.folder, course.select(options.exercises), options.assignment)
+    print(f"Wrote {len(written)} files. Next: cd {options.folder} && nbgrader generate_assignment {options.assignment}")
+    return OK
 
 
 def _hint(options: argparse.Namespace, course: Course) -> int:

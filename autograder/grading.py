@@ -42,14 +42,14 @@ class Grader:
         cls, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str], worker: Worker, *, locked: bool
     ) -> Grader:
         """Collects the suites while the worker imports the libraries."""
-        needed = withfoundations(course, exercises)
+        needed = with_foundations(course, exercises)
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
     def grade(self, submission: Submission, known: Mapping[str, ExerciseGrade] | None = None) -> Grade:
         """Grades every exercise that is not `known`; what an exercise builds on is graded before it."""
         found: dict[str, ExerciseGrade] = dict(known or {})
-        for exercise in withfoundations(self.course, self.exercises):
+        for exercise in with_foundations(self.course, self.exercises):
             if exercise.name not in found:
                 found[exercise.name] = self.grade_exercise(submission, exercise, found)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
@@ -73,14 +73,17 @@ class Grader:
         sources = dict(submission.sources)
         for base in carried:
             sources[base] = self.course.stand_in(base).read_text(encoding="utf-8")
-        grade = self._judge(exercise, sources)
+        grade = self.judge(exercise, sources, *self.run(exercise, sources))
         return replace(grade, carried_forward=carried, holes=tuple(left), holes_total=total)
+
+    def stand_ins(self, exercise: Exercise) -> dict[str, str]:
+        """Right sources of all that an exercise builds on."""
+        bases = foundations(self.course, exercise)
+        return {base: self.course.stand_in(base).read_text(encoding="utf-8") for base in bases}
 
     def survives(self, exercise: Exercise, source: str) -> bool:
         """Whether a text passes all of an exercise, on right foundations; stops at the first test that it fails."""
-        bases = foundations(self.course, exercise)
-        sources = {base: self.course.stand_in(base).read_text(encoding="utf-8") for base in bases}
-        outcomes, _ = self.run(exercise, {**sources, exercise.name: source}, until_failed=True)
+        outcomes, _ = self.run(exercise, {**self.stand_ins(exercise), exercise.name: source}, until_failed=True)
         return all(outcome.status == "passed" for outcome in outcomes)
 
     def run(
@@ -98,19 +101,21 @@ class Grader:
 
         return self.suites.run(exercise.name, open_session, until_failed=until_failed), sessions[-1]
 
-    def _judge(self, exercise: Exercise, sources: Mapping[str, str]) -> ExerciseGrade:
-        outcomes, session = self.run(exercise, sources)
+    def judge(
+        self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
+    ) -> ExerciseGrade:
+        """What a run of the suites comes to: points, words and hints."""
         explainer = Explainer(exercise.name, sources[exercise.name], session.definitions, exercise.budget.call)
         if session.loading_trouble and not session.calls:
             kind = session.loading_trouble.kind
             status = kind if kind in ("timeout", "crashed") else "error"
             return self._ungraded(exercise.name, status, explainer.loading(session.loading_trouble))
         tests = tuple(_result(outcome, explainer) for outcome in outcomes)
-        hints = tuple(diagnose(outcomes, self._knowledge(exercise.name)))
+        hints = tuple(diagnose(outcomes, self.knowledge(exercise.name)))
         output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
         return ExerciseGrade(exercise.name, _status(outcomes), tests, hints=hints, output=output)
 
-    def _knowledge(self, name: str) -> Knowledge:
+    def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
         if name not in self._known:
             self._known[name] = knowledge(self.course, name)
@@ -157,7 +162,7 @@ def foundations(course: Course, exercise: Exercise) -> list[str]:
     return [name for name in course.names if name in found]
 
 
-def withfoundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
+def with_foundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
     """The exercises and all that they build on, in the course's order."""
     names = {exercise.name for exercise in exercises}
     for exercise in exercises:

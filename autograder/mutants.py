@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import libcst as cst
+import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, ParentNodeProvider
 
 from autograder.course import Budget, Course, Exercise, load_course
@@ -151,7 +152,7 @@ class _Finder(cst.CSTVisitor):
 
     def visit_Slice(self, node: cst.Slice) -> None:  # noqa: N802
         for bound in ("lower", "upper"):
-            if getattr(node, bound) is not None:
+            if (value := getattr(node, bound)) is not None and getattr(value, "value", "") != "0":
                 self._add(node, node.with_changes(**{bound: None}))
 
     def visit_IndentedBlock(self, node: cst.IndentedBlock) -> None:  # noqa: N802
@@ -164,7 +165,7 @@ class _Finder(cst.CSTVisitor):
             if len(lines) > 1 and isinstance(line.body[0], (cst.Expr, cst.AugAssign, cst.Assign)):
                 self._add(node, node.with_changes(body=[*lines[:place], *lines[place + 1 :]]), line)
             following = lines[place + 1] if place + 1 < len(lines) else None
-            if isinstance(following, cst.SimpleStatementLine) and not isinstance(following.body[0], cst.Return):
+            if isinstance(following, cst.SimpleStatementLine) and _depend(line, following):
                 self._add(node, node.with_changes(body=[*lines[:place], following, line, *lines[place + 2 :]]), line)
 
     def _add(self, old: cst.CSTNode, new: cst.CSTNode, shown: cst.CSTNode | None = None) -> None:
@@ -280,6 +281,23 @@ def standing(course: Course, name: str) -> str:
 def _digest(course: Course, name: str) -> str:
     files = (course.solution(name), course.suite(name, "hidden"), course.suite(name, "visible"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _depend(line: cst.SimpleStatementLine, following: cst.SimpleStatementLine) -> bool:
+    """Whether exchanging two assignments can matter: one of them names what the other assigns."""
+    statements = line.body[0], following.body[0]
+    if not all(isinstance(statement, cst.Assign) for statement in statements):
+        return not isinstance(following.body[0], cst.Return)
+    names = [{cast(cst.Name, name).value for name in m.findall(statement, m.Name())} for statement in statements]
+    targets = [
+        {
+            cast(cst.Name, name).value
+            for target in cast(cst.Assign, statement).targets
+            for name in m.findall(target, m.Name())
+        }
+        for statement in statements
+    ]
+    return bool(targets[0] & names[1] or targets[1] & names[0])
 
 
 def _in_parentheses(node: cst.BaseExpression) -> cst.BaseExpression:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -10,8 +12,23 @@ class NotebookError(Exception):
     """A notebook that cannot be read; the message says why."""
 
 
-def source_of(data: bytes) -> str:
-    """The code cells of a notebook, one after the other, as one module; magics and shell lines become comments.
+@dataclass(frozen=True)
+class Cell:
+    """What counts of a notebook's cell.
+
+    Attributes:
+        kind: "code", "markdown" or "raw".
+        source: its text.
+        grade_id: what nbgrader calls it; empty where it has no such name.
+    """
+
+    kind: str
+    source: str
+    grade_id: str = ""
+
+
+def cells_of(data: bytes) -> list[Cell]:
+    """The cells of a notebook of any version, without their outputs.
 
     Raises:
         NotebookError: the bytes are no notebook.
@@ -19,15 +36,40 @@ def source_of(data: bytes) -> str:
     try:
         notebook = json.loads(data)
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]  # before version 4
-        sources = [_text(cell) for cell in cells if cell["cell_type"] == "code"]
+        return [Cell(_kind(cell), _text(cell), _grade_id(cell)) for cell in cells]
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise NotebookError("it is not a notebook, or it is damaged") from None
-    return "\n\n".join(_without_magics(source) for source in sources) + "\n"
+
+
+def module_of(cells: Iterable[Cell]) -> str:
+    """The code cells one after the other, as one module; magics and shell lines become comments."""
+    return "\n\n".join(_without_magics(cell.source) for cell in cells if cell.kind == "code") + "\n"
+
+
+def source_of(data: bytes) -> str:
+    """The module that a notebook's code cells make.
+
+    Raises:
+        NotebookError: the bytes are no notebook.
+    """
+    return module_of(cells_of(data))
+
+
+def _kind(cell: dict[str, Any]) -> str:
+    kind = cell["cell_type"]
+    return kind if kind in ("code", "raw") else "markdown"
 
 
 def _text(cell: dict[str, Any]) -> str:
     source = cell.get("source", cell.get("input", ""))
     return source if isinstance(source, str) else "".join(source)
+
+
+def _grade_id(cell: dict[str, Any]) -> str:
+    metadata = cell.get("metadata")
+    nbgrader = metadata.get("nbgrader") if isinstance(metadata, dict) else None
+    name = nbgrader.get("grade_id") if isinstance(nbgrader, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def _without_magics(source: str) -> str:

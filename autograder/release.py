@@ -90,7 +90,9 @@ def _readme(course: Course) -> str:
     by_title = {section.partition("\n")[0]: section.strip() for section in sections}
     try:
         return _read(TEMPLATES / "README.md").format(
-            title=course.title, first_minutes=by_title["A student's first ten minutes"], exercises=by_title["The exercises"]
+            title=course.title,
+            first_minutes=by_title["A student's first ten minutes"],
+            exercises=by_title["The exercises"],
         )
     except KeyError as missing:
         raise CourseError(f"README.md has no section {missing}, which students get.") from None
@@ -138,7 +140,9 @@ def _replaceable(folder: Path) -> list[str]:
     if _git(folder, "status", "--porcelain"):
         raise CourseError(f"{folder} holds changes that are not committed. Commit them first.")
     if secret := _git(folder, "log", "--all", "--format=", "--name-only", "--", *SECRETS):
-        raise CourseError(f"{folder} has {secret[0]} in its history, and students would get it. Use another repository.")
+        raise CourseError(
+            f"{folder} has {secret[0]} in its history, and students would get it. Use another repository."
+        )
     return _git(folder, "ls-files")
 
 

@@ -83,15 +83,22 @@ def read_submission(path: Path, course: Course) -> Submission:
         raise SubmissionError(f"{path.name} cannot be read: {error}") from None
 
 
+def module_name(stem: str) -> str:
+    """The module that a file's name means: `softmax`, and also `01-softmax`, as nbgrader's notebooks are called."""
+    return re.sub(r"^\d+-", "", stem)
+
+
 def _from_files(name: str, files: list[_File], course: Course, notes: list[str]) -> Submission:
     sources: dict[str, str] = {}
     problems: dict[str, str] = {}
     folder = _exercise_folder(files, course)
     chosen: dict[str, _File] = {}
     for file in files:
-        module = file.path.stem
-        # Of a script and a notebook with one name, the script counts.
-        if file.path.parent == folder and module.isidentifier() and (module not in chosen or file.path.suffix == ".py"):
+        module = module_name(file.path.stem)
+        numbered = module != file.path.stem
+        # Of a script and a notebook with one name the script counts, but before both nbgrader's numbered notebook.
+        counts = module not in chosen or numbered or (file.path.suffix == ".py" and chosen[module].path.stem == module)
+        if file.path.parent == folder and module.isidentifier() and counts:
             chosen[module] = file
     for module, file in sorted(chosen.items()):
         if module not in course.names and _is_library(module):
@@ -186,8 +193,8 @@ def _exercise_folder(files: list[_File], course: Course) -> PurePosixPath:
     """Where the exercises lie: the folder with most of them, and of several such the one highest up."""
     counts: dict[PurePosixPath, set[str]] = {}
     for file in files:
-        if file.path.stem in course.names:
-            counts.setdefault(file.path.parent, set()).add(file.path.stem)
+        if (name := module_name(file.path.stem)) in course.names:
+            counts.setdefault(file.path.parent, set()).add(name)
     return min(
         counts, key=lambda folder: (-len(counts[folder]), len(folder.parts), str(folder)), default=PurePosixPath()
     )

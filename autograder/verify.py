@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -11,9 +11,13 @@ from pathlib import Path
 from autograder.course import Course, CourseError, Exercise, load_course
 from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
+from autograder.diagnosis.diagnose import Knowledge, Suspect, diagnose
+from autograder.diagnosis.evidence import Signature
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
+from autograder.isolation.near.remote import Call
 from autograder.isolation.near.worker import start_worker
+from autograder.mutants import standing
 from autograder.skeleton import stub
 from autograder.submission import Submission
 
@@ -29,6 +33,7 @@ class Report:
     name: str
     tests: int = 0
     points: float = 0.0
+    mutants: str = ""
     mistakes: int = 0
     caught: int = 0
     diagnosed: int = 0
@@ -40,7 +45,7 @@ class Report:
         """The exercise in one line."""
         return (
             f"{self.name}: {self.tests} tests, {self.points:g} points, "
-            f"mistakes caught {self.caught} of {self.mistakes}, "
+            f"mistakes caught {self.caught} of {self.mistakes}, {self.mutants}, "
             f"diagnosed {self.diagnosed} of {self.mistakes}, right answers accepted {self.accepted} of {self.answers}"
         )
 
@@ -102,6 +107,7 @@ class _Verification:
         tests = self.grader.suites.tests(self.exercise.name)
         self.report.tests, self.report.points = len(tests), sum(test.worth for test in tests)
         solution = self.course.solution(self.exercise.name).read_text(encoding="utf-8")
+        self.report.mutants = standing(self.course, self.exercise.name)
         self.check_stub(stub(solution))
         self.expect_full_marks("the solution", self.grade(solution))
         self.check_mistakes()
@@ -129,9 +135,12 @@ class _Verification:
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
 
     def check_mistakes(self) -> None:
+        knowledge = self.grader.knowledge(self.exercise.name)
         for mistake in known_mistakes(self.course, self.exercise.name):
             self.report.mistakes += 1
-            grade = self.grade(mistake.source)
+            sources = {**self.grader.stand_ins(self.exercise), self.exercise.name: mistake.source}
+            outcomes, session = self.grader.run(self.exercise, sources)
+            grade = self.grader.judge(self.exercise, sources, outcomes, session)
             lost = {test.name for test in grade.tests if test.status != "passed"}
             missed = [name for name in mistake.caught_by if name not in lost]
             if not lost or grade.status == "error":
@@ -144,6 +153,10 @@ class _Verification:
                 self.report.caught += 1
             named = {hint.mistake for hint in grade.hints}
             self.report.diagnosed += mistake.id in named
+            # With this mistake out of the catalogue, whatever is named is not what was done.
+            unknown = diagnose(outcomes, _Without(knowledge, mistake.id))
+            for wrong in (named | {hint.mistake for hint in unknown}) - {mistake.id}:
+                self.complain(f"the mistake {mistake.id} is taken for {wrong}")
 
     def expect_full_marks(self, what: str, grade: ExerciseGrade) -> bool:
         if grade.status == "passed":
@@ -154,6 +167,20 @@ class _Verification:
 
     def complain(self, sentence: str) -> None:
         self.report.complaints.append(f"{self.exercise.name}: {sentence}")
+
+
+@dataclass(frozen=True)
+class _Without:
+    """Knowledge that lacks one mistake."""
+
+    knowledge: Knowledge
+    id: str
+
+    def right(self, calls: Sequence[Call]) -> Mapping[str, Signature]:
+        return self.knowledge.right(calls)
+
+    def suspects(self, calls: Sequence[Call]) -> Sequence[Suspect]:
+        return [suspect for suspect in self.knowledge.suspects(calls) if suspect.hint.mistake != self.id]
 
 
 @dataclass

@@ -3,8 +3,8 @@
 #
 # A language model is a list of numbers, and a long one: 7 billion of them in a model of middling size. In float32 each
 # takes 4 bytes, 28 GB together, more than most graphics cards have. But a weight needs no seven digits. *Quantization*
-# keeps each as a whole number from −127 to 127, which is one byte, and one *scale* for many weights, which says how much
-# a step of 1 is worth:
+# keeps each as a whole number from −127 to 127, which is one byte, and one *scale* for many weights, which says how
+# much a step of 1 is worth:
 #
 # $$s = \frac{\max_{ij} |w_{ij}|}{127} \qquad q_{ij} = \mathrm{round}\left(\frac{w_{ij}}{s}\right) \qquad
 # \hat w_{ij} = s \cdot q_{ij}$$
@@ -16,8 +16,8 @@
 # steps of 0.01 they are `[50, -127, 3.4, 100]`, rounded `[50, -127, 3, 100]`, and that means `[0.5, -1.27, 0.03, 1.0]`.
 # Only 0.034 has changed, by 0.004; half a step is 0.005.
 #
-# **The catch.** The largest weight sets the scale for all. If one weight in a million is 100 times as large as the rest,
-# the rest share two or three steps. So give each row its own scale: an outlier then spoils one row only.
+# **The catch.** The largest weight sets the scale for all. If one weight in a million is 100 times as large as the
+# rest, the rest share two or three steps. So give each row its own scale: an outlier then spoils one row only.
 #
 # **Shapes.** `weights` `[out, in]`, as an `nn.Linear` has them: one row makes one output feature. The scale is `[]`, a
 # single number, or `[out, 1]`, a column that broadcasts along each row.
@@ -34,7 +34,7 @@ import numpy as np
 
 # %%
 def quantize_absmax(weights: np.ndarray, per_row: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """s = max |w| / 127,  q = round(w / s)   (Dettmers et al. 2022)
+    """`s = max |w| / 127` and `q = round(w / s)`   (Dettmers et al. 2022)
 
     Args:
         weights: `[out, in]`.
@@ -63,7 +63,7 @@ def quantize_absmax(weights: np.ndarray, per_row: bool = False) -> tuple[np.ndar
 
 # %%
 def dequantize(quantized: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """w' = s q
+    """`w' = s q`
 
     Args:
         quantized: int8 `[out, in]`.
@@ -87,7 +87,7 @@ BITS = {"float32": 32, "float16": 16, "bfloat16": 16, "int8": 8, "int4": 4}
 
 
 def memory_bytes(num_parameters: int, dtype: str) -> int:
-    """bytes = number · bits / 8, rounded up
+    """`bytes = number · bits / 8`, rounded up
 
     Args:
         num_parameters: how many weights there are.
@@ -106,7 +106,7 @@ def memory_bytes(num_parameters: int, dtype: str) -> int:
 # ## What you have built
 #
 # The arithmetic that lets a model of 7 billion weights run on a laptop. What runs there today often has 4 bits a weight
-# and a scale for every 32 of them: the same idea, with shorter rows.
+# and a scale for every 32 of them: the same idea, with shorter rows. The model of the next exercise may reach you so.
 #
 # The first picture shows what rounding does to a weight. The second has one row with weights 50 times as large as the
 # others': with one scale for all, it spoils every row. The third is the bill.
@@ -144,6 +144,7 @@ if __name__ == "__main__":
             axes.bar(np.arange(12) + 0.2 * (2 * per_row - 1), relative, 0.4, color=colour, label=name)
         axes.set_yscale("log")
         axes.set_yticks([0.003, 0.01, 0.03, 0.1, 0.3], ["0.3%", "1%", "3%", "10%", "30%"])
+        axes.minorticks_off()
         axes.set_ylim(0.002, 2)
         axes.set_xticks(range(12), range(12))
         axes.set_xlabel("row (the weights of row 7 are 50 times as large)")
@@ -158,9 +159,9 @@ if __name__ == "__main__":
         for place, (dtype, colour) in enumerate(colours.items()):
             gigabytes = [memory_bytes(number, dtype) / 1e9 for number in models.values()]
             bars = axes.bar(np.arange(3) + 0.2 * place - 0.3, gigabytes, 0.19, color=colour, label=dtype)
-            axes.bar_label(bars, [f"{size:.2g}" for size in gigabytes], fontsize=8)
+            axes.bar_label(bars, [f"{size:.2g}" if size < 100 else f"{size:.0f}" for size in gigabytes], fontsize=8)
         for size, name in ((8, "a small graphics card: 8 GB"), (80, "a large one: 80 GB")):
-            axes.axhline(size, color="#9aa5ad", linestyle="--", linewidth=1)
+            axes.axhline(size, color="#9aa5ad", linestyle="--", linewidth=1, zorder=0)
             axes.text(-0.45, size * 1.1, name, fontsize=8, color="#5c6770")
         axes.set_yscale("log")
         axes.set_ylim(0.03, 1500)

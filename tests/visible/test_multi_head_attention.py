@@ -92,5 +92,5 @@ def test_bad_number_of_heads(multi_head_attention):
 
     The module raises it as soon as it is made.
     """
-    assert_raises_value_error(multi_head_attention.split_heads, torch.zeros(2, 3, 10), 4)
+    assert_raises_value_error(multi_head_attention.split_heads, torch.arange(60.0).reshape(2, 3, 10), 4)
     assert_raises_value_error(multi_head_attention.MultiHeadAttention, 10, 4)

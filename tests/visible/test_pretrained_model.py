@@ -50,7 +50,7 @@ def numbers(pairs):
 
 
 @points(0.25, "The device is CUDA if there is CUDA")
-def test_best_device(pretrained_model):
+def test_device_of_this_machine(pretrained_model):
     """`best_device` asks PyTorch what this machine has. The tests pretend that it has an NVIDIA card, or nothing."""
     nothing = {"torch.cuda.is_available": False, "torch.backends.mps.is_available": False}
     for cuda, expected in ((True, "cuda"), (False, "cpu")):
@@ -64,7 +64,7 @@ def test_best_device(pretrained_model):
 
 
 @points(0.25, "float32 on the CPU, float16 on a graphics card")
-def test_best_dtype(pretrained_model):
+def test_dtype_of_a_device(pretrained_model):
     """Half the bytes are nearly twice the speed on a graphics card; a CPU is better off with float32."""
     for name, expected in (("cpu", torch.float32), ("cuda", torch.float16)):
         got = pretrained_model.best_dtype(torch.device(name))

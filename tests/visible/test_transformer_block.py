@@ -25,15 +25,19 @@ def load(block, weights):
     return block
 
 
-@points(0.5, "The parts have the names that were asked for")
+@points(0.5, "The parts have the names and sizes that were asked for")
 def test_names(transformer_block):
     """Weights find their places by the parts' names: `self.attn`, `self.ffn`, `self.norm1` and `self.norm2`."""
-    names = set(transformer_block.MiniTransformerBlock(8).state_dict())
-    wanted = set(random_weights(8, torch.Generator()))
-    if wanted - names:
-        raise Mismatch(f"the block has no `{min(wanted - names)}`", None, None)
-    if names - wanted:
-        raise Mismatch(f"the block has a `{min(names - wanted)}`, which was not asked for", None, None)
+    state = transformer_block.MiniTransformerBlock(8).state_dict()
+    wanted = random_weights(8, torch.Generator())
+    if lacking := set(wanted) - set(state):
+        raise Mismatch(f"the block has no `{min(lacking)}`", None, None)
+    if unknown := set(state) - set(wanted):
+        raise Mismatch(f"the block has a `{min(unknown)}`, which was not asked for", None, None)
+    for name, weight in wanted.items():
+        if state[name].shape != weight.shape:
+            sizes = f"{list(state[name].shape)} and should be {list(weight.shape)}"
+            raise Mismatch(f"the shape of `{name}` is {sizes}", None, None)
 
 
 @points(0.75, "The worked example comes out")

@@ -1,0 +1,151 @@
+"""In Jupyter: `%load_ext autograder.jupyter`, then `%check softmax` or `%%check softmax` on top of a cell.
+
+What is checked is what stands in the notebook's memory now: each function and class as it was last run. Exercises that
+it builds on are taken from the notebooks beside it, also by `import`.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+
+from autograder.course import Course, CourseError, Exercise, GraderError, find_course
+from autograder.grades import ExerciseGrade
+from autograder.grading import VISIBLE, Grader, foundations
+from autograder.isolation.far.importer import MemoryImporter
+from autograder.isolation.near.worker import start_worker
+from autograder.reports.notebook import as_html, as_text
+from autograder.submission import Submission, SubmissionError, read_submission
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Makes `%check` and `%%check` known, and the exercises beside the notebook importable."""
+    checks = Checks(shell)
+    shell.register_magic_function(checks.line, "line", "check")  # type: ignore[arg-type]
+    shell.register_magic_function(checks.cell, "cell", "check")  # type: ignore[arg-type]
+    if not any(isinstance(finder, BesideTheNotebook) for finder in sys.meta_path):
+        sys.meta_path.insert(0, BesideTheNotebook())
+
+
+@dataclass
+class Checks:
+    """The checks of one notebook; each exercise's grader stays warm."""
+
+    shell: InteractiveShell
+    _graders: dict[str, Grader] = field(default_factory=dict)
+
+    def line(self, line: str) -> float | None:
+        """`%check softmax` shows how the exercise stands and returns its points, which nbgrader reads."""
+        try:
+            course = find_course()
+            grade = self.check(course, course.exercise(line.strip()))
+        except (CourseError, GraderError) as error:
+            print(error)
+            return 0.0
+        display({"text/html": as_html(grade), "text/plain": as_text(grade)}, raw=True)  # type: ignore[no-untyped-call]
+        return grade.score
+
+    def cell(self, line: str, cell: str) -> float | None:
+        """`%%check softmax` runs the cell, and then does what `%check` does if it ran through."""
+        ran = self.shell.run_cell(cell)  # type: ignore[no-untyped-call]
+        return self.line(line) if ran.success else None
+
+    def check(self, course: Course, exercise: Exercise) -> ExerciseGrade:
+        """Runs the visible suite on what stands in the notebook."""
+        history = self.shell.history_manager.input_hist_parsed if self.shell.history_manager else []
+        sources = {exercise.name: module_in(history, self.shell.user_ns)}
+        for base in foundations(course, exercise):
+            if (source := _beside(base, course)) is not None:
+                sources[base] = source
+        if exercise.name not in self._graders:
+            self._graders[exercise.name] = Grader.start(course, [exercise], VISIBLE, start_worker(), locked=False)
+        grade = self._graders[exercise.name].grade(Submission("notebook", sources))
+        return grade.exercises[0]
+
+
+def module_in(history: Sequence[str], defined: Container[str]) -> str:
+    """The module that the cells which were run make: imports, then each definition as it was last run.
+
+    A value counts when a definition needs it and it is still there. Everything else that was tried does not.
+    """
+    imports: dict[str, None] = {}
+    definitions: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for text in history:
+        for name, statement in _statements(text):
+            if name is None:
+                imports[statement] = None
+            else:
+                (definitions if statement.lstrip().startswith(("def", "class", "async", "@")) else values)[name] = (
+                    statement
+                )
+    needed = _names("\n".join(definitions.values()))
+    kept = [values[name] for name in values if name in needed and name in defined]
+    first = sorted(imports, key=lambda statement: not statement.startswith("from __future__"))
+    return "\n".join([*first, *dict.fromkeys(kept), *definitions.values()]) + "\n"
+
+
+def _statements(text: str) -> Iterator[tuple[str | None, str]]:
+    """A cell's imports (without a name), definitions and values, whole lines each."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return
+    lines = text.splitlines()
+    for node in tree.body:
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+        statement = "\n".join(lines[first - 1 : node.end_lineno])
+        match node:
+            case ast.Import() | ast.ImportFrom():
+                yield None, statement
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name, statement
+            case ast.Assign() | ast.AnnAssign():
+                for name in sorted(_names(statement, ast.Store)):
+                    yield name, statement
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_cell_magic"), args=[name, _, cell])):
+                if ast.literal_eval(name) == "check":  # our own magic ran its cell as Python
+                    yield from _statements(ast.literal_eval(cell))
+
+
+def _names(text: str, context: type[ast.expr_context] = ast.Load) -> set[str]:
+    nodes = ast.walk(ast.parse(text))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+
+
+class BesideTheNotebook(MetaPathFinder):
+    """Lets `import softmax` find `01-softmax.ipynb`; a right stand-in where the student has none."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Finds exercises alone, and leaves scripts to Python."""
+        try:
+            course = find_course()
+        except CourseError:
+            return None
+        if fullname not in course.names or Path(f"{fullname}.py").is_file():
+            return None
+        source = _beside(fullname, course)
+        if source is None and course.stand_in(fullname).is_file():
+            source = course.stand_in(fullname).read_text(encoding="utf-8")
+        return None if source is None else MemoryImporter({fullname: source}).find_spec(fullname)
+
+
+def _beside(name: str, course: Course) -> str | None:
+    """The student's own work on another exercise, from the folder of the notebook."""
+    for path in (*sorted(Path.cwd().glob(f"*-{name}.ipynb")), Path(f"{name}.ipynb"), Path(f"{name}.py")):
+        try:
+            return read_submission(path, course).sources[name]
+        except (SubmissionError, KeyError):
+            continue
+    return None

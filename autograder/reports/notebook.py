@@ -1,0 +1,61 @@
+"""An exercise's grade in a notebook: a small table in HTML, and the same as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html import escape
+
+from autograder.grades import ExerciseGrade, TestResult
+
+_COLORS = {"passed": "#1a7f37", "failed": "#cf222e", "not_run": "#9a6700"}
+_MARKS = {"passed": "✓", "failed": "✗", "not_run": "–"}
+_CELL = "padding:4px 8px;text-align:left;vertical-align:top;border-bottom:1px solid rgba(128,128,128,.3)"
+
+
+def part(grade: ExerciseGrade, visibility: str) -> ExerciseGrade:
+    """The grade's visible or hidden tests alone. Hints are told once: where the first of the failed tests are."""
+    tests = tuple(test for test in grade.tests if test.visibility == visibility)
+    first = next((test.visibility for test in grade.tests if test.status != "passed"), "")
+    return replace(grade, tests=tests, hints=grade.hints if first == visibility else ())
+
+
+def as_html(grade: ExerciseGrade) -> str:
+    """The grade as a table that needs no style sheet. All text is escaped: some of it is a student's."""
+    rows = "".join(_row(test, told) for test, told in _without_repetition(grade))
+    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(grade))
+    head = f"<p><b>{escape(grade.name)}: {grade.score:g} of {grade.max_score:g} points</b></p>"
+    return (
+        f'<div class="autograder">{head}<table style="border-collapse:collapse;width:100%">{rows}</table>{notes}</div>'
+    )
+
+
+def as_text(grade: ExerciseGrade) -> str:
+    """The grade for wherever there is no HTML."""
+    lines = [f"{grade.name}: {grade.score:g} of {grade.max_score:g} points"]
+    for test, told in _without_repetition(grade):
+        lines.append(f"{_MARKS[test.status]} {test.title} ({test.score:g}/{test.max_score:g})")
+        lines += [f"    {line}" for line in told.splitlines()]
+    return "\n".join([*lines, *_notes(grade)])
+
+
+def _row(test: TestResult, told: str) -> str:
+    mark = f'<td style="{_CELL};color:{_COLORS[test.status]}">{_MARKS[test.status]}</td>'
+    feedback = f'<pre style="margin:4px 0;white-space:pre-wrap">{escape(told)}</pre>' if told else ""
+    score = f'<td style="{_CELL};text-align:right;white-space:nowrap">{test.score:g}/{test.max_score:g}</td>'
+    return f'<tr>{mark}<td style="{_CELL};width:100%">{escape(test.title)}{feedback}</td>{score}</tr>'
+
+
+def _without_repetition(grade: ExerciseGrade) -> list[tuple[TestResult, str]]:
+    """Each test with what is told of it: a text that many tests share stands at the first of them."""
+    seen: set[str] = set()
+    told = []
+    for test in grade.tests:
+        told.append((test, "" if test.feedback in seen else test.feedback))
+        seen.add(test.feedback)
+    return told
+
+
+def _notes(grade: ExerciseGrade) -> list[str]:
+    carried = " and ".join(grade.carried_forward)
+    notes = [f"Checked with a right {carried} in place of yours."] if carried else []
+    return [*notes, *(f"Hint: {hint.text}" for hint in grade.hints)]
