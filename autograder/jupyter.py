@@ -7,6 +7,7 @@ it builds on are taken from the notebooks beside it, also by `import`.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,8 @@ class Checks:
         except (CourseError, GraderError) as error:
             print(error)
             return 0.0
+        if os.environ.get("NBGRADER_EXECUTION") == "validate" and grade.score < grade.max_score:
+            print(as_text(grade), file=sys.stderr)  # the only words of a cell that `nbgrader validate` shows
         display({"text/html": as_html(grade), "text/plain": as_text(grade)}, raw=True)  # type: ignore[no-untyped-call]
         return grade.score
 

@@ -24,7 +24,8 @@ from autograder.grading import VISIBLE, Grader, foundations
 from autograder.isolation.near.worker import start_worker
 from autograder.skeleton import stub
 
-TEMPLATES = Path(__file__).parent / "templates" / "release"
+PROGRAM = Path(__file__).parent
+TEMPLATES = PROGRAM / "templates" / "release"
 INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
 SECRETS = ("solutions", "tests/hidden", "tests/mistakes", "tests/answers")
 _AS_THEY_ARE = ("course.toml", "pyproject.toml", "LICENSE", ".gitignore")
@@ -39,7 +40,7 @@ def release(course: Course, folder: Path, processes: int) -> None:
         GraderError: it cannot be written.
     """
     old = _replaceable(folder)
-    files = {**_texts(course), **_fingerprints(course, processes)}
+    files = {**texts(course), **_fingerprints(course, processes)}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -54,11 +55,13 @@ def release(course: Course, folder: Path, processes: int) -> None:
         raise GraderError(f"The release could not be written: {error}.") from None
 
 
-def _texts(course: Course) -> dict[PurePosixPath, str]:
-    """All files but the fingerprints, by path."""
+def texts(course: Course) -> dict[PurePosixPath, str]:
+    """All files of a release but the fingerprints, by path."""
     texts: dict[PurePosixPath, str] = {}
-    for path in (*_program(), *_AS_THEY_ARE):
-        texts[PurePosixPath(path)] = _read(course.root / path)
+    for path in _program():
+        texts[PurePosixPath(path.relative_to(PROGRAM.parent))] = _read(path)
+    for name in _AS_THEY_ARE:
+        texts[PurePosixPath(name)] = _read(course.root / name)
     for name in course.names:
         texts[PurePosixPath("exercises", f"{name}.py")] = stub(_read(course.solution(name)))
         for path in (course.suite(name, "visible"), course.stand_in(name)):
@@ -78,11 +81,10 @@ def _texts(course: Course) -> dict[PurePosixPath, str]:
     return texts
 
 
-def _program() -> Iterator[str]:
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
-            yield str(PurePosixPath("autograder", path.relative_to(root)))
+def _program() -> Iterator[Path]:
+    for path in sorted(PROGRAM.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path
 
 
 def _readme(course: Course) -> str:

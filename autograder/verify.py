@@ -12,10 +12,9 @@ from autograder.course import Course, CourseError, Exercise, load_course
 from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Knowledge, Suspect, diagnose
-from autograder.diagnosis.evidence import Signature
+from autograder.diagnosis.evidence import KeyedCall, Signature
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
-from autograder.isolation.near.remote import Call
 from autograder.isolation.near.worker import start_worker
 from autograder.mutants import standing
 from autograder.skeleton import stub
@@ -176,10 +175,10 @@ class _Without:
     knowledge: Knowledge
     id: str
 
-    def right(self, calls: Sequence[Call]) -> Mapping[str, Signature]:
+    def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         return self.knowledge.right(calls)
 
-    def suspects(self, calls: Sequence[Call]) -> Sequence[Suspect]:
+    def suspects(self, calls: Sequence[KeyedCall]) -> Sequence[Suspect]:
         return [suspect for suspect in self.knowledge.suspects(calls) if suspect.hint.mistake != self.id]
 
 

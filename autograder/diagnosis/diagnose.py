@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from autograder.course import Course
 from autograder.diagnosis.catalogue import known_mistakes
-from autograder.diagnosis.evidence import Evidence, Signature, evidence
+from autograder.diagnosis.evidence import Evidence, KeyedCall, Signature, evidence, keyed
 from autograder.diagnosis.replay import Variant
 from autograder.grades import Hint
 from autograder.isolation.between.executor import handles
@@ -33,10 +33,10 @@ class Suspect(NamedTuple):
 class Knowledge(Protocol):
     """What is known of an exercise's calls."""
 
-    def right(self, calls: Sequence[Call]) -> Mapping[str, Signature]:
+    def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         """What is right, by the calls' keys."""
 
-    def suspects(self, calls: Sequence[Call]) -> Sequence[Suspect]:
+    def suspects(self, calls: Sequence[KeyedCall]) -> Sequence[Suspect]:
         """The known mistakes."""
 
 
@@ -57,12 +57,12 @@ class Replays:
             for mistake in known_mistakes(course, name)
         ]
 
-    def right(self, calls: Sequence[Call]) -> Mapping[str, Signature]:
+    def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         """See `Knowledge`. What comes out differently with other random numbers says nothing and is left out."""
         once, again = self._solution.answers(calls), self._again.answers(calls, seed=1)
         return {key: found for key, found in once.items() if key in again and found.agrees(again[key])}
 
-    def suspects(self, calls: Sequence[Call]) -> Sequence[Suspect]:
+    def suspects(self, calls: Sequence[KeyedCall]) -> Sequence[Suspect]:
         """See `Knowledge`."""
         right = self.right(calls)
         suspects = []
@@ -75,7 +75,7 @@ class Replays:
 
 def diagnose(outcomes: Sequence[Outcome], knowledge: Knowledge) -> list[Hint]:
     """The mistakes that the submission's author made, in the catalogue's order."""
-    calls = chosen_calls(outcomes)
+    calls = keyed(chosen_calls(outcomes))
     right = knowledge.right(calls)
     facts = [fact for fact in evidence(calls) if fact.key in right]
     wrong = {fact.key: fact for fact in facts if not fact.signature.agrees(right[fact.key])}

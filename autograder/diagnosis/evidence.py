@@ -65,7 +65,14 @@ class Evidence(NamedTuple):
     call: Call
 
 
-def keyed(calls: Sequence[Call]) -> list[tuple[str, Call]]:
+class KeyedCall(NamedTuple):
+    """A recorded call with its key."""
+
+    key: str
+    call: Call
+
+
+def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
     """Each call with its key."""
     histories: dict[int, str] = {}
     state = ""  # what was done to libraries and pretended, which later calls may depend on
@@ -89,7 +96,7 @@ def keyed(calls: Sequence[Call]) -> list[tuple[str, Call]]:
             state = ""
         elif request.kind == "pretend" or (call.of_library and not any(handles(call.value))):
             state = hashlib.sha256(encode((request.kind, *plain))).hexdigest()[:24]
-        result.append((key, call))
+        result.append(KeyedCall(key, call))
     return result
 
 
@@ -178,8 +185,8 @@ def _numbered(value: Any, used: list[Handle]) -> Any:
     return value
 
 
-def evidence(calls: Sequence[Call]) -> Iterator[Evidence]:
+def evidence(calls: Sequence[KeyedCall]) -> Iterator[Evidence]:
     """The recorded calls that can be compared: those of the submission's own functions and objects that came back."""
-    for key, call in keyed(calls):
+    for key, call in calls:
         if call.trouble is None or call.trouble.kind in ("raised", "missing"):
             yield Evidence(key, call.name, signature(call.value, call.trouble, call.changed), call)

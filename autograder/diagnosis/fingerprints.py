@@ -13,9 +13,8 @@ from typing import Any
 
 from autograder.course import Course, CourseError
 from autograder.diagnosis.diagnose import Knowledge, Replays, Suspect, chosen_calls
-from autograder.diagnosis.evidence import Signature, evidence, keyed
+from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, keyed
 from autograder.grades import Hint
-from autograder.isolation.near.remote import Call
 from autograder.suites.runner import Outcome
 
 _DIGITS = 12  # of a sum: more than its comparison looks at, and less than what differs between machines
@@ -39,11 +38,11 @@ class Fingerprints:
             for entry in recorded["mistakes"]
         ]
 
-    def right(self, calls: Sequence[Call]) -> Mapping[str, Signature]:
+    def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         """See `Knowledge`."""
         return _only(self._right, _keys(calls))
 
-    def suspects(self, calls: Sequence[Call]) -> Sequence[Suspect]:
+    def suspects(self, calls: Sequence[KeyedCall]) -> Sequence[Suspect]:
         """See `Knowledge`."""
         keys = _keys(calls)
         return [Suspect(suspect.hint, _only(suspect.shows, keys)) for suspect in self._suspects]
@@ -54,7 +53,7 @@ def record(replays: Replays, runs: Iterable[Sequence[Outcome]]) -> dict[str, Any
     right: dict[str, Signature] = {}
     suspects: dict[Hint, dict[str, Signature]] = {}
     for outcomes in runs:
-        calls = chosen_calls(outcomes)
+        calls = keyed(chosen_calls(outcomes))
         judged = {fact.key for fact in evidence(calls)}
         right.update(_only(replays.right(calls), judged))
         for hint, shows in replays.suspects(calls):
@@ -106,8 +105,8 @@ def _rounded(number: float) -> float:
     return float(f"{number:.{_DIGITS}g}")
 
 
-def _keys(calls: Sequence[Call]) -> set[str]:
-    return {key for key, _ in keyed(calls)}
+def _keys(calls: Sequence[KeyedCall]) -> set[str]:
+    return {key for key, _ in calls}
 
 
 def _only(signatures: Mapping[str, Signature], keys: set[str]) -> dict[str, Signature]:

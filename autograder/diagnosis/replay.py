@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from autograder.diagnosis.evidence import Signature, keyed, signature
+from autograder.diagnosis.evidence import KeyedCall, Signature, signature
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
 from autograder.isolation.far.importer import MemoryImporter
-from autograder.isolation.near.remote import Call, Trouble
+from autograder.isolation.near.remote import Trouble
 
 
 class Variant:
@@ -26,19 +26,20 @@ class Variant:
         self.known: dict[str, Signature] = {}
         self._module: ModuleType | None = None
 
-    def answers(self, calls: Sequence[Call], seed: int = 0) -> dict[str, Signature]:
+    def answers(self, calls: Sequence[KeyedCall], seed: int = 0) -> dict[str, Signature]:
         """The signatures for these calls by their keys; a call that needs an object that was never made has none."""
-        asked = keyed(calls)
-        if any(key not in self.known for key, _ in asked):
-            self.known.update(self._replay(asked, seed))
-        return {key: self.known[key] for key, _ in asked if key in self.known}
+        if any(key not in self.known for key, _ in calls):
+            self.known.update(self._replay(calls, seed))
+        return {key: self.known[key] for key, _ in calls if key in self.known}
 
-    def _replay(self, asked: Sequence[tuple[str, Call]], seed: int) -> Iterator[tuple[str, Signature]]:
+    def _replay(self, calls: Sequence[KeyedCall], seed: int) -> Iterator[tuple[str, Signature]]:
         with _quietly(), _seeded(seed):
             executor = Executor({self.name: self._load()})
             stand_ins: dict[int, Handle] = {}  # the submission's handles to ours
             try:
-                for key, call in asked:
+                for key, call in calls:
+                    if key in self.known and not call.has_objects:
+                        continue  # what it gave is known, and nothing else depends on it
                     request = _translated(call.request, stand_ins)
                     if request is None:
                         continue

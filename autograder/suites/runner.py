@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -140,13 +140,19 @@ class Suites:
                 outcome = Outcome(test, "passed", None, (*outcome.calls, *self._bench.calls[begun:]))
         return outcome
 
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        """Keeps what went wrong. Trouble in set-up is the suite's own, and not the submission's."""
-        if call.excinfo is None:
-            return
-        if call.when != "call":
-            raise SuiteError(f"{item.nodeid} fails in its {call.when}: {call.excinfo.value!r}") from call.excinfo.value
-        self._errors[id(item)] = call.excinfo.value
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+        """Keeps what went wrong, instead of formatting a traceback that nobody sees.
+
+        Trouble in set-up is the suite's own, and not the submission's.
+        """
+        if call.excinfo is not None:
+            error = call.excinfo.value
+            if call.when != "call":
+                raise SuiteError(f"{item.nodeid} fails in its {call.when}: {error!r}") from error
+            self._errors[id(item)] = error
+        outcome: Literal["passed", "failed"] = "passed" if call.excinfo is None else "failed"
+        return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, call.when)
 
 
 def _nothing_to_open(exercise: Exercise, readable: Sequence[str]) -> Session:

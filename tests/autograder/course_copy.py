@@ -21,8 +21,7 @@ def copy_course(folder: Path, names: list[str]) -> Course:
     for name in _FILES:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder)
-    for place in ("autograder", "docs"):
-        shutil.copytree(ROOT / place, folder / place, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "docs", folder / "docs")
     for name in names:
         for path in (f"solutions/{name}.py", f"exercises/{name}.py", f"tests/visible/test_{name}.py",
                      f"tests/hidden/test_{name}.py", f"tests/mistakes/{name}.toml", f"tests/standins/{name}.py"):

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from autograder.course import Budget
-from autograder.isolation.between.executor import LIBRARY, Gradients, Request
+from autograder.isolation.between.executor import LIBRARY, Gradients, Request, handles
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
 from autograder.isolation.near.worker import Child, Confinement, Died, OutOfTime, Worker, WorkerError
 
@@ -82,6 +82,12 @@ class Call:
     def request(self) -> Request:
         """What was asked."""
         return Request(*decode(self.message))
+
+    @cached_property
+    def has_objects(self) -> bool:
+        """Whether objects that stay over there, or a library's state, are in play."""
+        parts = (self.request.path, self.request.args, dict(self.request.kwargs), self.value)
+        return any(handles(parts)) or self.of_library or self.request.kind == "pretend"
 
     @property
     def of_library(self) -> bool:

@@ -1,0 +1,206 @@
+"""Releases: they say nothing that they should not, work by themselves, name mistakes, and overwrite nothing."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from course_copy import ROOT, complete_exercises, copy_course
+
+from autograder.course import CourseError, load_course
+from autograder.diagnosis.catalogue import known_mistakes
+from autograder.diagnosis.fingerprints import read
+from autograder.grading import VISIBLE, Grader
+from autograder.release import release, texts
+from autograder.skeleton import stub
+from autograder.submission import Submission
+
+SHORT = 12  # characters: shorter lines, such as `return x`, are nobody's secret
+
+
+@pytest.fixture(scope="module")
+def small_course(tmp_path_factory):
+    """A course of two exercises, the second of which builds on the first."""
+    return copy_course(tmp_path_factory.mktemp("course"), ["softmax", "attention"])
+
+
+@pytest.fixture(scope="module")
+def released(small_course, tmp_path_factory):
+    """Its release."""
+    folder = tmp_path_factory.mktemp("release") / "students"
+    release(small_course, folder, processes=2)
+    return folder
+
+
+def git(folder, *arguments):
+    """Runs git as somebody."""
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    subprocess.run(["git", *identity, "-C", str(folder), *arguments], check=True, capture_output=True)
+
+
+def secrets(course):
+    """Every line of code of the solutions' answers, the hidden suites and the mistakes' patches, and where it is from."""
+    found = {}
+    for name in course.names:
+        given = set(stub(course.solution(name).read_text(encoding="utf-8")).splitlines())
+        answers = [line for line in course.solution(name).read_text(encoding="utf-8").splitlines() if line not in given]
+        hidden = course.suite(name, "hidden").read_text(encoding="utf-8").splitlines()
+        patches = [line[1:] for m in known_mistakes(course, name) for line in m.patch.splitlines() if line[0] in "-+"]
+        for line in [*answers, *hidden, *patches]:
+            code = line.replace("# FINISH ME", "").strip()
+            if len(code) >= SHORT and re.search(r"\w", code):
+                found[code] = name
+    return found
+
+
+def test_every_secret_line_is_absent(released, small_course):
+    """No file holds a line of a solution, a hidden suite or a mistake, but lines that are public anyway."""
+    public = [small_course.suite(name, "visible").read_text(encoding="utf-8") for name in small_course.names]
+    public += [small_course.stub(name).read_text(encoding="utf-8") for name in small_course.names]
+    files = [path.read_bytes() for path in released.rglob("*") if path.is_file()]
+    assert len(files) > 50
+    hidden = [line for line in secrets(small_course) if not any(line in text for text in public)]
+    assert len(hidden) > 150
+    for line in hidden:
+        assert not any(line.encode() in data for data in files), line
+
+
+def test_no_file_of_any_exercise_holds_an_answer(tmp_path):
+    """The same for the whole course: no answer's line stands in any text that students get."""
+    course = copy_course(tmp_path / "course", complete_exercises(load_course(ROOT)))
+    all_texts = texts(course)
+    public = {line.strip() for name in course.names for line in course.suite(name, "visible").read_text().splitlines()}
+    for line, name in secrets(course).items():
+        holders = [str(path) for path, text in all_texts.items() if line in map(str.strip, text.splitlines())]
+        mine = [path for path in holders if name in path]
+        assert line in public or not mine or line in course.stub(name).read_text(encoding="utf-8"), (line, mine)
+
+
+def test_nothing_secret_by_name(released):
+    """Only what is listed is there: no solutions, hidden suites, mistakes, bytecode, history or metadata."""
+    paths = {str(path.relative_to(released)) for path in released.rglob("*") if path.is_file()}
+    outside = {path for path in paths if not path.startswith(("autograder/", "docs/"))}
+    assert outside == {
+        ".github/workflows/check.yml", ".gitignore", "LICENSE", "Makefile", "README.md", "constraints.txt",
+        "course.toml", "pyproject.toml", "exercises/attention.py", "exercises/softmax.py", "tests/standins/softmax.py",
+        "tests/fingerprints/attention.json", "tests/fingerprints/softmax.json",
+        "tests/visible/test_attention.py", "tests/visible/test_softmax.py",
+    }  # fmt: skip
+    assert not [path for path in paths if path.endswith((".pyc", ".pyo")) or "egg-info" in path or ".git/" in path]
+
+
+def test_the_same_bytes_again(released, small_course, tmp_path):
+    """A second release of the same course is the same, byte for byte."""
+    release(small_course, tmp_path / "again", processes=1)
+    first, second = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (released, tmp_path / "again")
+    )
+    assert first == second
+
+
+def test_mistakes_are_named_without_the_answers(released, small_course, worker):
+    """For every known mistake a release gives the hints that the full course gives."""
+    course, name = load_course(released), "softmax"
+    graders = [Grader.start(c, c.select([name]), VISIBLE, worker, locked=False) for c in (small_course, course)]
+    named = 0
+    for mistake in known_mistakes(small_course, name):
+        submission = Submission("student", {name: mistake.source})
+        full, ours = (grader.grade(submission).exercises[0] for grader in graders)
+        assert ours.hints == full.hints, mistake.id
+        assert ours.tests == full.tests
+        named += bool(ours.hints)
+    assert named >= 10
+
+
+def test_check_works_in_a_release(released, small_course, tmp_path):
+    """Alone in its folder a release checks: untouched, and with a known mistake, which it names."""
+    folder = tmp_path / "students"
+    shutil.copytree(released, folder)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+
+    def check(*more):
+        command = [sys.executable, "-P", "-m", "autograder", "check", "--json", *more]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+    fresh = check()
+    assert fresh.returncode == 0, fresh.stderr
+    assert [e["status"] for e in json.loads(fresh.stdout)["exercises"]] == ["not_started", "not_started"]
+    mistake = next(m for m in known_mistakes(small_course, "softmax") if m.id == "no-max-subtraction")
+    (folder / "exercises" / "softmax.py").write_text(mistake.source, encoding="utf-8")
+    wrong = check("softmax")
+    assert wrong.returncode == 1, wrong.stderr
+    assert [hint["mistake"] for hint in json.loads(wrong.stdout)["exercises"][0]["hints"]] == ["no-max-subtraction"]
+
+
+def test_the_readme_links_to_what_is_there(released):
+    """Every relative link of a student's README leads to a file of the release."""
+    text = (released / "README.md").read_text(encoding="utf-8")
+    assert "A student's first ten minutes" in text
+    assert "solutions/" not in text
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (released / target).is_file(), target
+
+
+def test_the_workflow_is_one(released):
+    """GitHub's own schema accepts the workflow."""
+    workflow = released / ".github" / "workflows" / "check.yml"
+    command = [Path(sys.executable).parent / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_repository_is_updated_and_nothing_is_lost(small_course, tmp_path, monkeypatch):
+    """A committed repository gets the new release; changes, other files and a history with answers are refused."""
+    monkeypatch.setattr("autograder.release._fingerprints", lambda course, processes: {})
+    folder = tmp_path / "students"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    release(small_course, folder, 1)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "one")
+    (folder / "old.txt").write_text("old")
+    with pytest.raises(CourseError, match="not committed"):
+        release(small_course, folder, 1)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "two")
+    release(small_course, folder, 1)
+    assert not (folder / "old.txt").exists()
+    assert (folder / "Makefile").is_file()
+    git(folder, "checkout", "-q", "--", ".")
+    (folder / "solutions").mkdir()
+    (folder / "solutions" / "softmax.py").write_text("x = 1")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "oops")
+    git(folder, "rm", "-rq", "solutions")
+    git(folder, "commit", "-qm", "gone")
+    with pytest.raises(CourseError, match="history"):
+        release(small_course, folder, 1)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").write_text("mine")
+    with pytest.raises(CourseError, match="not empty"):
+        release(small_course, tmp_path / "full", 1)
+    with pytest.raises(CourseError, match="no folder"):
+        release(small_course, tmp_path / "full" / "x", 1)
+
+
+def test_an_incomplete_course_is_not_released(small_course, tmp_path):
+    """Without a visible suite there is a sentence and no folder."""
+    copy = tmp_path / "course"
+    shutil.copytree(small_course.root, copy)
+    (copy / "tests" / "visible" / "test_softmax.py").unlink()
+    with pytest.raises(CourseError, match="not complete"):
+        release(load_course(copy), tmp_path / "out", 1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_fingerprints_are_said(tmp_path):
+    """A damaged file is one sentence."""
+    for text in ("", "{}", '{"right": {"a": [1]}, "mistakes": []}'):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(CourseError, match="damaged"):
+            read(tmp_path / "x.json")
