@@ -54,4 +54,4 @@ lint: .venv/installed
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
 
 bench: .venv/installed  ## figures, as ratios in one run
-	@$(BIN)/python -P -m pytest -q tests/bench --benchmark-only
+	@$(BIN)/python -P -m pytest -q tests/bench

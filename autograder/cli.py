@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
     check.add_argument("--strict", action="store_true", help="exit 0 only when all that was asked passes")
     check.add_argument("--json", action="store_true", help="print the grade as JSON")
+    _add_reports(check)
     check.set_defaults(run=_check)
 
     grade = commands.add_parser("grade", help="grade submissions with the hidden suites")
@@ -58,10 +59,24 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--out", type=Path, metavar="DIR", help="write DIR/SUBMISSION.json each")
     grade.add_argument("--json", action="store_true", help="print the grades as JSON")
     grade.add_argument("--fail-under", type=float, metavar="PERCENT", help="exit 1 when one has less")
+    grade.add_argument("--exercise", action="append", default=[], metavar="NAME", help="grade this one (all)")
     grade.add_argument("--force", action="store_true", help="grade again what --out holds already")
     grade.add_argument("--processes", type=int, metavar="N", help="how many at a time (one a core)")
     grade.add_argument("--trust-submissions", action="store_true", help="run them unprotected")
+    _add_reports(grade)
     grade.set_defaults(run=_grade)
+
+    report = commands.add_parser("report", help="reports of a folder of grades, or what changed between two")
+    report.add_argument("results", nargs="?", type=Path, metavar="RESULTS", help="what `grade --out` wrote")
+    _add_reports(report)
+    report.add_argument("--diff", nargs=2, type=Path, metavar=("OLD", "NEW"), help="who gained or lost what, and why")
+    report.set_defaults(run=_report)
+
+    gradescope = commands.add_parser("gradescope", help="write the autograder zip that Gradescope runs")
+    gradescope.add_argument("zip", type=Path, metavar="ZIP")
+    gradescope.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
+    gradescope.add_argument("--trust-submissions", action="store_true", help="where Gradescope's kernel has no locks")
+    gradescope.set_defaults(run=_gradescope)
 
     verify = commands.add_parser("verify", help="prove the course: stubs, solutions, mistakes, right answers")
     verify.add_argument("exercises", nargs="*", metavar="EXERCISE")
@@ -91,7 +106,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    help_text = "junit, github, markdown, gitlab, gradescope, csv, student or class; printed without a path"
+    parser.add_argument("--report", action="append", default=[], metavar="FORMAT[=PATH]", help=help_text)
+
+
 def _check(options: argparse.Namespace, course: Course) -> int:
+    from autograder.reports.formats import check_wishes, write_reports
+
+    check_wishes(options.report)
     exercises = course.select(options.exercises)
     worker = _warm_worker(exercises)
     from autograder.grades import as_json
@@ -110,6 +133,7 @@ def _check(options: argparse.Namespace, course: Course) -> int:
         print(json.dumps(as_json(grade), indent=2))
     else:
         print_check(_console(), course, grade)
+    write_reports(options.report, course, [grade])
     unfinished = {"passed"} if options.strict else {"passed", "not_started"}
     return OK if all(exercise.status in unfinished for exercise in grade.exercises) else BELOW
 
@@ -120,25 +144,28 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     from autograder.batch import Setting, grade_all, prepare, read_all
     from autograder.grades import as_json
     from autograder.isolation.near.protection import missing_locks
+    from autograder.reports.formats import check_wishes, write_reports
     from autograder.reports.terminal import print_grades, progress
     from autograder.results import ResultError, Results, keys
 
+    check_wishes(options.report)
     locked = not options.trust_submissions
     if locked and (missing := missing_locks()):
         raise WorkerError("\n".join([*missing, "Without it, only --trust-submissions grades, and protects nothing."]))
     if not locked:
         print("WARNING: submissions run unprotected, with all that you may do yourself.", file=sys.stderr)
     results = Results(options.out) if options.out else None
-    setting = Setting(course.root, course.names, locked)
+    exercises = course.select(options.exercise)
+    setting = Setting(course.root, tuple(exercise.name for exercise in exercises), locked)
     grades, failures = {}, []
     submissions = read_all(options.submissions, course)
-    jobs = [prepare(s, course, course.exercises, None if options.force else results, locked) for s in submissions]
+    jobs = [prepare(s, course, exercises, None if options.force else results, locked) for s in submissions]
     with progress(len(jobs)) as advance:
         for job, grade, fresh in grade_all(setting, jobs, options.processes or os.cpu_count() or 1):
             grades[grade.submission] = grade
             try:
                 if results and fresh:
-                    results.write(grade, job.keys or keys(course, course.exercises, job.submission))
+                    results.write(grade, job.keys or keys(course, exercises, job.submission))
             except ResultError as error:
                 failures.append(f"{error}.")
             advance()
@@ -147,6 +174,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
         print(json.dumps([as_json(grade) for grade in ordered], indent=2))
     else:
         print_grades(_console(), ordered)
+    write_reports(options.report, course, ordered, options.out)
     for failure in failures:
         print(failure, file=sys.stderr)
     if failures:
@@ -186,6 +214,30 @@ def _mutants(options: argparse.Namespace, course: Course) -> int:
     if options.sample == 1:
         store(course, reports)
     return BELOW if any(report.survivors or report.stale for report in reports) else OK
+
+
+def _report(options: argparse.Namespace, course: Course) -> int:
+    from autograder.reports.formats import check_wishes, read_course_results, write_reports
+
+    if options.diff:
+        from autograder.reports.changes import changes
+
+        old, new = (read_course_results(course, folder) for folder in options.diff)
+        print("\n".join(changes(old, new)) or "Nothing changed.")
+        return OK
+    if options.results is None or not options.report:
+        raise UsageError("Say what to report: `report RESULTS --report class=class.html`, or `report --diff OLD NEW`.")
+    check_wishes(options.report)
+    write_reports(options.report, course, read_course_results(course, options.results), options.results)
+    return OK
+
+
+def _gradescope(options: argparse.Namespace, course: Course) -> int:
+    from autograder.reports.gradescope_zip import write_zip
+
+    write_zip(course, options.zip, course.select(options.exercises), trust=options.trust_submissions)
+    print(f"{options.zip} is ready to be uploaded: Gradescope, Configure Autograder, Zip file upload.")
+    return OK
 
 
 def _release(options: argparse.Namespace, course: Course) -> int:

@@ -45,10 +45,11 @@ def release(course: Course, folder: Path, processes: int) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
             for path, text in sorted(files.items()):
-                (beside / path).parent.mkdir(parents=True, exist_ok=True)
-                (beside / path).write_text(text, encoding="utf-8", newline="\n")
-            for path in old:
-                (folder / path).unlink(missing_ok=True)
+                target = Path(beside, path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(text, encoding="utf-8", newline="\n")
+            for replaced in old:
+                (folder / replaced).unlink(missing_ok=True)
             shutil.copytree(beside, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
         folder.chmod(0o755)
     except OSError as error:
@@ -60,8 +61,8 @@ def texts(course: Course) -> dict[PurePosixPath, str]:
     texts: dict[PurePosixPath, str] = {}
     for path in _program():
         texts[PurePosixPath(path.relative_to(PROGRAM.parent))] = _read(path)
-    for name in _AS_THEY_ARE:
-        texts[PurePosixPath(name)] = _read(course.root / name)
+    for plain in _AS_THEY_ARE:
+        texts[PurePosixPath(plain)] = _read(course.root / plain)
     for name in course.names:
         texts[PurePosixPath("exercises", f"{name}.py")] = stub(_read(course.solution(name)))
         for path in (course.suite(name, "visible"), course.stand_in(name)):
@@ -88,7 +89,7 @@ def _program() -> Iterator[Path]:
 
 
 def _readme(course: Course) -> str:
-    first, *sections = _read(course.root / "README.md").split("\n## ")
+    _, *sections = _read(course.root / "README.md").split("\n## ")
     by_title = {section.partition("\n")[0]: section.strip() for section in sections}
     try:
         return _read(TEMPLATES / "README.md").format(

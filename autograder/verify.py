@@ -178,8 +178,8 @@ class _Without:
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         return self.knowledge.right(calls)
 
-    def suspects(self, calls: Sequence[KeyedCall]) -> Sequence[Suspect]:
-        return [suspect for suspect in self.knowledge.suspects(calls) if suspect.hint.mistake != self.id]
+    def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
+        return [suspect for suspect in self.knowledge.suspects(calls, given) if suspect.hint.mistake != self.id]
 
 
 @dataclass

@@ -36,8 +36,8 @@ class Knowledge(Protocol):
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         """What is right, by the calls' keys."""
 
-    def suspects(self, calls: Sequence[KeyedCall]) -> Sequence[Suspect]:
-        """The known mistakes."""
+    def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
+        """The known mistakes; those may be left out that give something else than what was given."""
 
 
 class Replays:
@@ -59,17 +59,22 @@ class Replays:
 
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         """See `Knowledge`. What comes out differently with other random numbers says nothing and is left out."""
-        once, again = self._solution.answers(calls), self._again.answers(calls, seed=1)
+        once, again = dict(self._solution.answers(calls)), dict(self._again.answers(calls, seed=1))
         return {key: found for key, found in once.items() if key in again and found.agrees(again[key])}
 
-    def suspects(self, calls: Sequence[KeyedCall]) -> Sequence[Suspect]:
-        """See `Knowledge`."""
+    def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
+        """See `Knowledge`. A mistake is replayed up to the first call that speaks against it."""
         right = self.right(calls)
         suspects = []
         for hint, variant in self._mistakes:
-            given = variant.answers(calls)
-            shows = {key: found for key, found in given.items() if key in right and not found.agrees(right[key])}
-            suspects.append(Suspect(hint, shows))
+            shows: dict[str, Signature] = {}
+            for key, found in variant.answers(calls):
+                if key in right and not found.agrees(right[key]):
+                    if key in given and not given[key].agrees(found):
+                        break
+                    shows[key] = found
+            else:
+                suspects.append(Suspect(hint, shows))
         return suspects
 
 
@@ -82,7 +87,7 @@ def diagnose(outcomes: Sequence[Outcome], knowledge: Knowledge) -> list[Hint]:
     if not wrong:
         return []
     given = {fact.key: fact.signature for fact in facts}
-    possible = [s for s in knowledge.suspects(calls) if _is_possible(s, given)]
+    possible = [s for s in knowledge.suspects(calls, given) if _is_possible(s, given)]
     named: list[Hint] = []
     for target in dict.fromkeys(fact.target for fact in wrong.values()):
         named += _explanation({key: fact for key, fact in wrong.items() if fact.target == target}, possible)

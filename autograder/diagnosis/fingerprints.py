@@ -42,7 +42,7 @@ class Fingerprints:
         """See `Knowledge`."""
         return _only(self._right, _keys(calls))
 
-    def suspects(self, calls: Sequence[KeyedCall]) -> Sequence[Suspect]:
+    def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
         """See `Knowledge`."""
         keys = _keys(calls)
         return [Suspect(suspect.hint, _only(suspect.shows, keys)) for suspect in self._suspects]
@@ -56,7 +56,7 @@ def record(replays: Replays, runs: Iterable[Sequence[Outcome]]) -> dict[str, Any
         calls = keyed(chosen_calls(outcomes))
         judged = {fact.key for fact in evidence(calls)}
         right.update(_only(replays.right(calls), judged))
-        for hint, shows in replays.suspects(calls):
+        for hint, shows in replays.suspects(calls, {}):
             suspects.setdefault(hint, {}).update(_only(shows, judged))
     return {
         "right": _plain(right),

@@ -26,11 +26,17 @@ class Variant:
         self.known: dict[str, Signature] = {}
         self._module: ModuleType | None = None
 
-    def answers(self, calls: Sequence[KeyedCall], seed: int = 0) -> dict[str, Signature]:
-        """The signatures for these calls by their keys; a call that needs an object that was never made has none."""
-        if any(key not in self.known for key, _ in calls):
-            self.known.update(self._replay(calls, seed))
-        return {key: self.known[key] for key, _ in calls if key in self.known}
+    def answers(self, calls: Sequence[KeyedCall], seed: int = 0) -> Iterator[tuple[str, Signature]]:
+        """The signatures for these calls by their keys, one after the other, so that one may stop at any.
+
+        A call that needs an object that was never made has none.
+        """
+        if all(key in self.known for key, _ in calls):
+            yield from ((key, self.known[key]) for key, _ in calls)
+            return
+        for key, found in self._replay(calls, seed):
+            self.known[key] = found
+            yield key, found
 
     def _replay(self, calls: Sequence[KeyedCall], seed: int) -> Iterator[tuple[str, Signature]]:
         with _quietly(), _seeded(seed):
@@ -39,7 +45,8 @@ class Variant:
             try:
                 for key, call in calls:
                     if key in self.known and not call.has_objects:
-                        continue  # what it gave is known, and nothing else depends on it
+                        yield key, self.known[key]  # and nothing else depends on it
+                        continue
                     request = _translated(call.request, stand_ins)
                     if request is None:
                         continue

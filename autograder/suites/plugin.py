@@ -6,6 +6,7 @@ same plugin and only replaces the `Bench` that opens submissions.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -71,6 +72,12 @@ class Bench:
         if self.session is not None:
             self.session.end()
             self.session = None
+
+
+def pytest_collection_finish() -> None:
+    """One thread for the references: it computes the same bits everywhere, and leaves the other cores to others."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

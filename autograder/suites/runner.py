@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
@@ -152,7 +152,8 @@ class Suites:
                 raise SuiteError(f"{item.nodeid} fails in its {call.when}: {error!r}") from error
             self._errors[id(item)] = error
         outcome: Literal["passed", "failed"] = "passed" if call.excinfo is None else "failed"
-        return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, call.when)
+        when = cast(Literal["setup", "call", "teardown"], call.when)
+        return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, when)
 
 
 def _nothing_to_open(exercise: Exercise, readable: Sequence[str]) -> Session:

@@ -43,7 +43,7 @@ def git(folder, *arguments):
 
 
 def secrets(course):
-    """Every line of code of the solutions' answers, the hidden suites and the mistakes' patches, and where it is from."""
+    """Every line of code of the answers, the hidden suites and the mistakes' patches, with its exercise."""
     found = {}
     for name in course.names:
         given = set(stub(course.solution(name).read_text(encoding="utf-8")).splitlines())
@@ -61,6 +61,8 @@ def test_every_secret_line_is_absent(released, small_course):
     """No file holds a line of a solution, a hidden suite or a mistake, but lines that are public anyway."""
     public = [small_course.suite(name, "visible").read_text(encoding="utf-8") for name in small_course.names]
     public += [small_course.stub(name).read_text(encoding="utf-8") for name in small_course.names]
+    # What the program says itself, an import say, is no secret of a suite; a solution's lines must not stand there.
+    public += [path.read_text(encoding="utf-8") for path in (ROOT / "autograder").rglob("*.py")]
     files = [path.read_bytes() for path in released.rglob("*") if path.is_file()]
     assert len(files) > 50
     hidden = [line for line in secrets(small_course) if not any(line in text for text in public)]
@@ -130,11 +132,11 @@ def test_check_works_in_a_release(released, small_course, tmp_path):
     fresh = check()
     assert fresh.returncode == 0, fresh.stderr
     assert [e["status"] for e in json.loads(fresh.stdout)["exercises"]] == ["not_started", "not_started"]
-    mistake = next(m for m in known_mistakes(small_course, "softmax") if m.id == "no-max-subtraction")
+    mistake = next(m for m in known_mistakes(small_course, "softmax") if m.id == "base-two")
     (folder / "exercises" / "softmax.py").write_text(mistake.source, encoding="utf-8")
     wrong = check("softmax")
     assert wrong.returncode == 1, wrong.stderr
-    assert [hint["mistake"] for hint in json.loads(wrong.stdout)["exercises"][0]["hints"]] == ["no-max-subtraction"]
+    assert [hint["mistake"] for hint in json.loads(wrong.stdout)["exercises"][0]["hints"]] == ["base-two"]
 
 
 def test_the_readme_links_to_what_is_there(released):
@@ -149,7 +151,12 @@ def test_the_readme_links_to_what_is_there(released):
 def test_the_workflow_is_one(released):
     """GitHub's own schema accepts the workflow."""
     workflow = released / ".github" / "workflows" / "check.yml"
-    command = [Path(sys.executable).parent / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow]
+    command = [
+        Path(sys.executable).parent / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+        workflow,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -146,10 +146,13 @@ def test_what_learns(dpo_loss, seed, sizes):
 @points(0.25, "Logits of ±10000 do not overflow")
 def test_large_logits(dpo_loss):
     """exp(10000) is infinite and exp(-10000) is 0, but the logarithm of a softmax is finite: take it by hand."""
-    labels = torch.tensor([[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]])
-    logits = torch.tensor([1e4, 0.0, 1e4, -1e4, 1e4]).expand(2, 5, 5)
-    mask = torch.tensor([[0, 1, 0, 0, 0], [0, 1, 0, 0, 0]], dtype=torch.bool)
-    expected = torch.tensor([-1e4 - math.log(3), -2e4 - math.log(3)])
+    # The same logits at every place; in the last row, small ones.
+    logits = torch.tensor([1e4, 0.0, 1e4, -1e4, 1e4]).repeat(4, 6, 1)
+    logits[3] = 1
+    labels = torch.tensor([[0], [1], [3], [2]]).expand(4, 6)
+    mask = torch.zeros(4, 6, dtype=torch.bool)
+    mask[:, 2] = True
+    expected = torch.tensor([0, -1e4, -2e4, 0]) - torch.tensor([3.0, 3.0, 3.0, 5.0]).log()
     assert_close(dpo_loss.sequence_log_probs(logits, labels, mask), expected, terms=4)
 
 

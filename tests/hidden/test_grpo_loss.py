@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autograder.suites import assert_close, assert_dtype, assert_shape, points, seeds, tensors
 
-SHAPES = st.sampled_from([(3, 5), (5, 3), (4, 4), (2, 7)])
+SHAPES = st.sampled_from([(4, 4), (3, 5), (5, 3), (2, 7)])
 GROUPS = st.tuples(st.integers(1, 4), st.integers(2, 6)).flatmap(lambda shape: tensors(shape, -3, 3, np.float64))
 
 
@@ -68,16 +68,16 @@ def test_advantages(grpo_loss, rewards, eps):
 
 
 @points(0.5, "A group that earned more, or all the same, changes nothing for the others")
-@given(rewards=tensors((5,), -3, 3, np.float64), bonus=st.integers(-8, 8), same=st.integers(-2, 2))
+@given(rewards=tensors((3, 5), -3, 3, np.float64), bonus=st.integers(-8, 8), same=st.integers(-2, 2))
 def test_groups_are_apart(grpo_loss, rewards, bonus, same):
     """An answer is compared with its siblings only: an easy question raises all of their rewards, and no advantage."""
     easy = torch.tensor([0.0, 1.0, 1.0, 0.0, 3.0], dtype=torch.float64)
-    moved = torch.stack([easy + bonus, torch.full_like(easy, same), rewards])
+    moved = torch.cat([(easy + bonus)[None], torch.full_like(easy, same)[None], rewards])  # [5, 5]
     advantages = grpo_loss.group_relative_advantages(moved, eps=0.001)
-    assert_shape(advantages, (3, 5), like=rewards)
+    assert_shape(advantages, (5, 5), like=rewards)
     assert_close(advantages[0], standardized(easy[None], 0.001)[0], terms=12, scale=12)
     assert_close(advantages[1], torch.zeros(5).double())
-    assert_advantages(advantages[2:], rewards[None], 0.001)
+    assert_advantages(advantages[2:], rewards, 0.001)
 
 
 @points(0.25, "eps is 0.0001 where nothing else is said")
@@ -135,7 +135,7 @@ def test_defaults(grpo_loss):
 
 
 @points(0.75, "The mask: a mean over each answer's tokens, then a mean over the answers")
-@given(seed=seeds(), counts=st.permutations([1, 2, 4, 6]), columns=st.permutations(range(6)))
+@given(seed=seeds(), counts=st.permutations([1, 2, 4, 5]), columns=st.permutations(range(6)))
 def test_mask(grpo_loss, seed, counts, columns):
     """Each answer's sum is divided by its own number of kept tokens. What the mask drops counts nowhere."""
     entries = batch(seed, (4, 6), spread=0.2)  # all ratios are in the band, for this is about the mask alone

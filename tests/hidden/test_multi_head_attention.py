@@ -112,7 +112,7 @@ def assert_unchanged(before, after, size):
     assert_close(after[seen], before[seen], terms=terms(size))
 
 
-@points(0.75, "Each head holds its own columns of every position")
+@points(1, "Each head holds its own columns of every position")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -147,24 +147,30 @@ def test_merge_heads(multi_head_attention, size, seed):
 def test_split_refuses(multi_head_attention):
     """A number of heads that does not divide the number of columns is refused with a `ValueError` that says why.
 
-    More heads than columns are such a case too.
+    More heads than columns are such a case too. Whatever divides them is taken.
     """
     for C, num_heads in [(9, 2), (10, 3), (12, 5), (8, 16)]:
         x = torch.arange(6.0 * C).reshape(2, 3, C)
         assert_raises_value_error(multi_head_attention.split_heads, x, num_heads)
+    for C, num_heads in [(9, 3), (10, 1), (12, 12)]:
+        assert_shape(
+            multi_head_attention.split_heads(torch.ones(2, 5, C), num_heads), (2, num_heads, 5, C // num_heads)
+        )
 
 
 @points(0.25, "A module that cannot work is refused")
 def test_module_refuses(multi_head_attention):
     """The module raises the `ValueError` when it is made, not only when data comes.
 
-    Who made it then knows at once what is wrong.
+    Who made it then knows at once what is wrong. A module whose heads share the columns equally is made, and works.
     """
     for C, num_heads in [(9, 2), (10, 3), (12, 5), (8, 16)]:
         assert_raises_value_error(multi_head_attention.MultiHeadAttention, C, num_heads)
+    for C, num_heads in [(9, 3), (10, 1), (12, 12)]:
+        assert_shape(multi_head_attention.MultiHeadAttention(C, num_heads)(torch.ones(2, 5, C)), (2, 5, C))
 
 
-@points(0.5, "The weights have the names and shapes that were asked for")
+@points(0.25, "The weights have the names and shapes that were asked for")
 def test_names_and_shapes(multi_head_attention):
     """There are four linear layers from C to C: `q_proj`, `k_proj`, `v_proj` and `out_proj`.
 

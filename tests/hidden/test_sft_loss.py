@@ -171,8 +171,12 @@ def test_gradient(sft_loss, seed):
 def test_large_logits(sft_loss):
     """exp(10000) is infinite and exp(-10000) is 0, but the logarithm of a softmax is finite: take it by hand."""
     logits = torch.tensor([1e4, 0.0, 1e4, -1e4, 1e4]).expand(2, 6, 5)
-    labels = torch.tensor([[-100, 1, 1, 1, 1, -100], [-100, 3, 3, 3, 3, -100]])
-    assert_close(sft_loss.sft_loss(logits, labels), torch.tensor(1.5e4 + math.log(3)), terms=8, scale=2e4)
+    for label, distance in ((2, 0.0), (1, 1e4), (3, 2e4)):
+        labels = torch.tensor([[-100, label, label, label, -100, -100], [-100, -100, label, label, -100, -100]])
+        result = sft_loss.sft_loss.gradients(logits, labels)
+        assert_close(result.value, torch.tensor(distance + math.log(3)), terms=8, scale=2e4)
+        assert result.args[0] is not None, "no gradient reaches the logits"
+        assert_equal(result.args[0].isfinite().all().item(), True)
 
 
 @points(0.5, "float32 stays float32, float64 stays float64")

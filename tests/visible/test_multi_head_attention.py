@@ -65,7 +65,7 @@ def test_like_pytorch(multi_head_attention):
     assert_close(attention(x), wanted.detach(), terms=8 * C + T)  # sums of C, D, T and C terms, one after the other
 
 
-@points(0.5, "Behind a causal mask the future changes nothing")
+@points(0.75, "Behind a causal mask the future changes nothing")
 def test_causal_mask(multi_head_attention):
     """True in the mask means that a query (row) may attend a key (column).
 
@@ -86,11 +86,12 @@ def test_causal_mask(multi_head_attention):
         raise Mismatch("the last result does not change when the last word does", after, None)
 
 
-@points(0.5, "A number of heads that does not fit is refused")
+@points(0.25, "A number of heads that does not fit is refused")
 def test_bad_number_of_heads(multi_head_attention):
     """Ten columns cannot be shared out equally among four heads, and a `ValueError` says so.
 
-    The module raises it as soon as it is made.
+    The module raises it as soon as it is made. Five heads are fine.
     """
     assert_raises_value_error(multi_head_attention.split_heads, torch.arange(60.0).reshape(2, 3, 10), 4)
     assert_raises_value_error(multi_head_attention.MultiHeadAttention, 10, 4)
+    assert_shape(multi_head_attention.MultiHeadAttention(10, 5)(torch.ones(2, 3, 10)), (2, 3, 10))

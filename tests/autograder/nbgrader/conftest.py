@@ -3,9 +3,9 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,30 +157,27 @@ def _exchange(root: Path, cache: str) -> str:
     )
 
 
-@pytest.fixture
-def new_classroom(course: Course, tmp_path: Path) -> Callable[[], Classroom]:
-    """Makes a course folder, released, with an empty exchange."""
+@pytest.fixture(scope="session")
+def released_course(course: Course, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A course folder, released once; each test works in a copy."""
+    from autograder.nbgrader_support.authoring import write_course
 
-    def make() -> Classroom:
-        from autograder.nbgrader_support.authoring import write_course
-
-        folder = tmp_path / "course"
-        write_course(course, folder, course.select(EXERCISES), ASSIGNMENT)
-        with open(folder / "nbgrader_config.py", "a") as config:
-            config.write(_exchange(tmp_path, "instructor"))
-        (tmp_path / "exchange").mkdir(mode=0o777)
-        (tmp_path / "exchange").chmod(0o777)
-        nbgrader((folder, ["generate_assignment", ASSIGNMENT]))
-        read = [
-            {path.name: json.loads(path.read_text()) for path in (folder / kind / ASSIGNMENT).glob("*.ipynb")}
-            for kind in ("source", "release")
-        ]
-        return Classroom(tmp_path, *read)
-
-    return make
+    folder = tmp_path_factory.mktemp("released") / "course"
+    write_course(course, folder, course.select(EXERCISES), ASSIGNMENT)
+    nbgrader((folder, ["generate_assignment", ASSIGNMENT]))
+    return folder
 
 
 @pytest.fixture
-def classroom(new_classroom: Callable[[], Classroom]) -> Iterator[Classroom]:
-    """A course folder, released."""
-    yield new_classroom()
+def classroom(released_course: Path, tmp_path: Path) -> Classroom:
+    """A course folder, released, with an empty exchange."""
+    folder = shutil.copytree(released_course, tmp_path / "course")
+    with open(folder / "nbgrader_config.py", "a") as config:
+        config.write(_exchange(tmp_path, "instructor"))
+    (tmp_path / "exchange").mkdir()
+    (tmp_path / "exchange").chmod(0o777)
+    source, released = (
+        {path.name: json.loads(path.read_text()) for path in (folder / kind / ASSIGNMENT).glob("*.ipynb")}
+        for kind in ("source", "release")
+    )
+    return Classroom(tmp_path, source, released)

@@ -32,14 +32,15 @@ HOSTILE = (
 
 def secrets_of(course):
     """Every telling line of the solutions' answers, hidden suites and mistakes of the two exercises."""
-    lines = set()
+
+    def lines(path):
+        return {line.strip(" -+") for line in path.read_text().splitlines()}
+
+    secrets, told = set(), set()
     for name in ("softmax", "attention"):
-        solution, stub = (path.read_text().splitlines() for path in (course.solution(name), course.stub(name)))
-        lines |= set(solution) - set(stub)
-        visible = course.suite(name, "visible").read_text().splitlines()
-        lines |= set(course.suite(name, "hidden").read_text().splitlines()) - set(visible)
-        lines |= set(course.mistakes(name).read_text().splitlines()) - set(stub)
-    return {line.strip(" -+") for line in lines if len(line.strip()) > 24}
+        secrets |= lines(course.solution(name)) | lines(course.suite(name, "hidden")) | lines(course.mistakes(name))
+        told |= lines(course.stub(name))
+    return {line for line in secrets - told if len(line) > 24}
 
 
 def test_the_release_is_the_exercises_and_holds_no_secret(classroom, course):
@@ -182,7 +183,7 @@ def test_the_whole_cycle(classroom, course, grader, tmp_path):
     assert "✗" in told
     feedback = "\n".join(path.read_text() for path in (classroom.folder / "feedback").rglob("*.html"))
     feedback = re.sub(r"<[^>]+>", "", feedback)
-    assert "Traceback" not in feedback
+    assert "Traceback (most" not in feedback
     hidden = course.suite("softmax", "hidden").read_text().splitlines()
     code = [line.strip() for line in hidden if re.search(r"[=(].{12}", line) and "points(" not in line]
     assert not [line for line in code if line in feedback]

@@ -1,0 +1,42 @@
+"""Where in a student's own file a failure is, for reports that point at lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from autograder.grades import ExerciseGrade, Grade
+
+# As `suites.explain` says it: "(line 3 of softmax.py: ...)", "softmax.py line 3 is not", "line 3 still holds".
+_LINE = r"line (\d+) (?:of {name}\.py|still holds)|{name}\.py line (\d+) "
+
+
+class Trouble(NamedTuple):
+    """A failure with the line that it is about; 1 where nothing says which."""
+
+    file: str
+    line: int
+    title: str
+    text: str
+
+
+def troubles(grade: Grade) -> Iterator[Trouble]:
+    """What is wrong in exercises that were started, a failure each; what is said twice is given once."""
+    for exercise in grade.exercises:
+        if exercise.status in ("passed", "not_started", "missing"):
+            continue
+        said: set[str] = set()
+        for test in exercise.tests:
+            if test.status != "passed" and test.feedback not in said:
+                said.add(test.feedback)
+                hints = "".join(f"\nHint: {hint.text}" for hint in exercise.hints)
+                line = _line(exercise, test.feedback)
+                yield Trouble(f"exercises/{exercise.name}.py", line, test.title, (test.feedback + hints).strip())
+
+
+def _line(exercise: ExerciseGrade, feedback: str) -> int:
+    found = re.search(_LINE.format(name=re.escape(exercise.name)), feedback)
+    if found:
+        return int(found[1] or found[2])
+    return exercise.holes[0] if exercise.holes else 1

@@ -1,0 +1,392 @@
+"""Reports: each format is read by what reads it, and what counts is what the policy says."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xmlschema
+from scipy import stats
+
+from autograder import grades as grade_module
+from autograder.cli import main
+from autograder.course import CourseError, GraderError
+from autograder.grades import ExerciseGrade, Grade, Hint, as_json
+from autograder.reports import (
+    charts,
+    classroom,
+    github,
+    gitlab,
+    gradescope,
+    junit,
+    markdown,
+    spreadsheet,
+    student,
+)
+from autograder.reports.changes import changes
+from autograder.reports.formats import FORMATS, check_wishes, read_course_results, write_report
+from autograder.reports.gradebook import Entry, gradebook, plain
+from autograder.reports.gradescope_zip import write_zip
+from autograder.reports.places import troubles
+from autograder.reports.statistics import items, mistakes
+from autograder.submission import Submission
+
+FORMATS_HERE = Path(__file__).parent / "formats"
+NASTY = 'O\'Neil, Zoë "Z" <script>alert(1)</script>\n::error::x | `#` \x00\x1b\ud800'
+
+
+@pytest.fixture(scope="module")
+def graded(grader, course):
+    """Real grades: right, wrong in a known way, raising, not Python, and not begun."""
+    right = course.solution("softmax").read_text(encoding="utf-8")
+    sources = {
+        "right": right,
+        "wrong": right.replace("np.exp(", "np.exp2("),
+        "raises": "def softmax(scores, axis=-1):\n    x = 1\n    return x[0]\n",
+        "broken": "def softmax(scores:\n",
+        "fresh": course.stub("softmax").read_text(encoding="utf-8"),
+    }
+    return {name: grader.grade(Submission(name, {"softmax": source})) for name, source in sources.items()}
+
+
+def made(name, *marks, hints=()):
+    """A grade by hand: one exercise, a test a mark."""
+    tests = (
+        grade_module.TestResult(
+            f"t{i}", f"Test {i}", "hidden" if i % 2 else "visible", "passed" if m else "failed", 2.0 * m, 2.0, ""
+        )
+        for i, m in enumerate(marks)
+    )
+    status = "passed" if all(marks) else "failed"
+    return Grade(name, (ExerciseGrade("softmax", status, tuple(tests), hints=tuple(Hint(h, h) for h in hints)),))
+
+
+def nasty():
+    """A grade whose every text is hostile."""
+    test = grade_module.TestResult("t", NASTY, "visible", "failed", 0.0, 2.0, NASTY)
+    return Grade(NASTY, (ExerciseGrade("softmax", "failed", (test,), hints=(Hint("m", NASTY),)),), True, (NASTY,))
+
+
+def test_junit_is_what_its_schema_says(course, graded):
+    """The XML is valid, its counts are true, and no text of a student breaks it."""
+    text = junit.render(course, plain([*graded.values(), nasty()]))
+    schema = xmlschema.XMLSchema(FORMATS_HERE / "junit.xsd")
+    schema.validate(text)
+    suites = {suite.get("name"): suite for suite in xmlschema.XMLResource(text).root}
+    assert {tag: suites["right.softmax"].get(tag) for tag in ("failures", "errors", "skipped")} == {
+        "failures": "0",
+        "errors": "0",
+        "skipped": "0",
+    }
+    wrong = suites["wrong.softmax"]
+    assert int(wrong.get("failures")) == len(wrong.findall("testcase/failure")) > 0
+    assert int(suites["broken.softmax"].get("errors")) == int(suites["broken.softmax"].get("tests"))
+    assert int(suites["fresh.softmax"].get("skipped")) == int(suites["fresh.softmax"].get("tests"))
+
+
+def test_annotations_stand_at_the_students_lines(course, graded):
+    """A failure points at the line that raised or does not parse; nothing is said of fresh work."""
+    lines = {name: {(t.file, t.line) for t in troubles(grade)} for name, grade in graded.items()}
+    assert ("exercises/softmax.py", 3) in lines["raises"]
+    assert lines["broken"] == {("exercises/softmax.py", 1)}
+    assert not [place for place in lines["fresh"] | lines["right"] if "softmax" in place[0]]
+    commands = github.render(course, plain([graded["raises"]])).splitlines()
+    assert any(re.match(r"::error file=exercises/softmax\.py,line=3,title=[^:,]+::", line) for line in commands)
+
+
+def test_no_text_becomes_a_command(course):
+    """A student's text cannot start a workflow command, a table row or a tag of its own."""
+    commands = github.render(course, plain([nasty()]))
+    assert commands.count("\n") == 1
+    assert not re.search(r"^(?!::error file=exercises)", commands.rstrip("\n"), re.MULTILINE)
+    text = markdown.render(course, plain([nasty()]))
+    assert "<script>" not in text.split("```text")[0]
+
+
+def test_the_summary_has_the_table(course, graded):
+    """The Markdown summary names each exercise once with its score."""
+    text = markdown.render(course, plain([graded["wrong"]]))
+    assert re.search(r"\| Softmax \| ❌ failed \| [\d.]+/10 \| \d+ of \d+ \|", text)
+
+
+def test_gitlab_reads_the_artifact(course, graded):
+    """What GitLab documents for Code Quality: the fields, and fingerprints that are unique."""
+    findings = json.loads(gitlab.render(course, plain(list(graded.values()))))
+    assert findings
+    assert all({"description", "check_name", "fingerprint", "severity", "location"} == set(f) for f in findings)
+    assert all(f["location"]["lines"]["begin"] >= 1 for f in findings)
+    assert len({f["fingerprint"] for f in findings}) == len(findings)
+
+
+def test_gradescope_results(course, graded):
+    """Gradescope's documented fields: hidden tests and hints wait for the due date, scores add up."""
+    data = json.loads(gradescope.render(course, plain([graded["wrong"]])))
+    assert data["score"] == graded["wrong"].score
+    assert sum(test.get("score", 0) for test in data["tests"]) == pytest.approx(graded["wrong"].score)
+    known = {"name", "number", "score", "max_score", "status", "visibility", "output", "output_format"}
+    for test in data["tests"]:
+        assert set(test) <= known
+        assert test["visibility"] in ("visible", "after_due_date", "after_published", "hidden")
+    hidden = [t for e in graded["wrong"].exercises for t in e.tests if t.visibility == "hidden"]
+    shown = {test["name"] for test in data["tests"] if test["visibility"] == "visible"}
+    assert not {f"{course.exercise('softmax').title}: {test.title}" for test in hidden} & shown
+
+
+def test_gradescopes_zip_runs_in_its_folders(tmp_path, small_copy, graded):
+    """Unpacked as Gradescope does, `run_autograder` leaves the results where Gradescope looks; twice the same bytes."""
+    course = small_copy
+    for name in ("a.zip", "b.zip"):
+        write_zip(course, tmp_path / name, course.select(["softmax"]), trust=False)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    root = tmp_path / "autograder"
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert {"setup.sh", "run_autograder"} <= set(archive.namelist())
+        archive.extractall(root / "source")
+    (root / "submission").mkdir()
+    (root / "results").mkdir()
+    shutil.copy(root / "source" / "run_autograder", root)
+    (root / "run_autograder").chmod(0o755)
+    (root / "submission" / "softmax.py").write_text(course.solution("softmax").read_text(encoding="utf-8"))
+    (root / "source" / ".venv" / "bin").mkdir(parents=True)  # what setup.sh makes, with this Python's libraries
+    python = root / "source" / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run([root / "run_autograder"], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    data = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
+    assert data["score"] == 10
+    assert len(data["tests"]) == len(graded["right"].exercises[0].tests)
+
+
+@pytest.fixture(scope="module")
+def small_copy(tmp_path_factory):
+    """A course of softmax and attention in a folder of its own."""
+    from course_copy import copy_course
+
+    return copy_course(tmp_path_factory.mktemp("course"), ["softmax", "attention"])
+
+
+def test_csv_comes_back_as_it_was(course):
+    """A CSV reader gets names with commas, quotes and line breaks back, and no cell is a formula."""
+    names = ['O\'Neil, Zoë "Z"', "Ada\nLovelace", "=HYPERLINK(1)", "李"]
+    rows = list(csv.DictReader(io.StringIO(spreadsheet.render(course, plain(made(n, 1, 0) for n in names)))))
+    assert [row["student"] for row in rows] == [names[0], names[1], "'=HYPERLINK(1)", names[3]]
+    assert {row["softmax"] for row in rows} == {"2"}
+    assert {row["score"] for row in rows} == {"2"}
+
+
+def test_item_analysis_agrees_with_scipy(course):
+    """Difficulty is a mean, discrimination SciPy's point-biserial correlation with the rest of the score."""
+    marks = np.random.default_rng(0).integers(0, 2, (30, 4))
+    marks[:, 3] = 1
+    found = items(plain(made(f"s{i}", *map(int, row)) for i, row in enumerate(marks)))
+    for place in range(3):
+        rest = 2 * (marks.sum(axis=1) - marks[:, place])
+        expected = stats.pointbiserialr(marks[:, place], rest).statistic
+        assert found[place].discrimination == pytest.approx(expected)
+        assert found[place].difficulty == pytest.approx(marks[:, place].mean())
+    assert found[3].discrimination is None
+    assert found[3].passed == 30
+
+
+def test_mistakes_are_counted():
+    """The most frequent mistake comes first."""
+    grades = [made("a", 0, hints=["x"]), made("b", 0, hints=["y", "x"]), made("c", 1)]
+    assert [(mistake, count) for _, mistake, _, count in mistakes(plain(grades))] == [("x", 2), ("y", 1)]
+
+
+@pytest.fixture
+def class_of_40():
+    """Forty students with several attempts, one of them with a hostile name."""
+    random = np.random.default_rng(1)
+    entries = []
+    for number in range(40):
+        marks = [int(mark) for mark in random.integers(0, 2, 6)]
+        grade = made(f"student {number}" if number else NASTY, *marks, hints=["no-max"] if number % 3 == 0 else ())
+        entries.append(
+            Entry(grade.submission, grade, grade.score, ("1 day late: 10 % less.",), (1.0, 2.0, grade.score))
+        )
+    return entries
+
+
+def test_pages_hold_all_that_they_show(course, graded, class_of_40):
+    """No page loads anything or runs anything, hostile text stays text, and the same input gives the same page."""
+    for text in (student.render(course, plain([nasty()])), classroom.render(course, class_of_40)):
+        assert "<script" not in text
+        assert not re.search(r'(?:src|href)="(?!#)', text)
+        assert "&lt;script&gt;" in text
+    assert classroom.render(course, class_of_40) == classroom.render(course, class_of_40)
+    ids = re.findall(r' id="([^"]+)"', classroom.render(course, class_of_40))
+    assert len(ids) == len(set(ids))
+    assert "Hint" in charts.distribution([1.0, 50.0]) or "students" in charts.distribution([1.0, 50.0])
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_pages_in_a_browser(course, graded, class_of_40, tmp_path, width):
+    """Chromium draws both pages, on a phone and on a desk."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no Chromium here: `apt-get install chromium`")
+    for name, text in (
+        ("student", student.render(course, plain([graded["wrong"]]))),
+        ("class", classroom.render(course, class_of_40)),
+    ):
+        (tmp_path / f"{name}.html").write_text(text, encoding="utf-8", errors="replace")
+        picture = tmp_path / f"{name}.png"
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},1400"]
+        command += [f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}"]
+        subprocess.run([*command, f"file://{tmp_path}/{name}.html"], check=True, capture_output=True, timeout=100)
+        assert picture.stat().st_size > 10_000
+        if keep := os.environ.get("KEEP_SCREENSHOTS"):
+            shutil.copy(picture, Path(keep) / f"{name}-{width}.png")
+
+
+def policy_of(course, **policy):
+    """The course with another policy."""
+    return replace(course, policy=policy)
+
+
+DEADLINE = "2027-01-10T12:00:00+00:00"
+
+
+def test_late_work_attempts_and_overrides(course, tmp_path):
+    """Grace, a penalty for each begun day, the best or the last attempt, and an instructor's word, with its reason."""
+    from datetime import datetime
+
+    grades = [made("ada-1", 1, 1, 1), made("ada-2", 1, 0, 0), made("bob", 1, 1, 0), made("cy", 0, 0, 0)]
+    (tmp_path / "handed-in.csv").write_text(
+        "submission,student,time\n"
+        "ada-1,Ada,2027-01-12T13:00:00+00:00\n"  # two days and an hour late: three begun days
+        "ada-2,Ada,2027-01-12T14:00:00+00:00\n"
+        "bob,Bob,2027-01-10T13:59:00+00:00\n"  # within the grace
+    )
+    (tmp_path / "overrides.toml").write_text(
+        '[[override]]\nsubmission = "cy"\nexercise = "softmax"\nscore = 5\nreason = "ill; examined orally"\n'
+    )
+    policy = {"deadline": datetime.fromisoformat(DEADLINE), "grace_hours": 2, "penalty_percent_per_day": 10}
+    book = {entry.student: entry for entry in gradebook(policy_of(course, **policy), grades, tmp_path)}
+    assert book["Ada"].score == pytest.approx(6 * 0.7)
+    assert book["Ada"].attempts == pytest.approx((6 * 0.7, 2 * 0.7))
+    assert "3 days late" in " ".join(book["Ada"].remarks)
+    assert book["Bob"].score == 4
+    assert book["Bob"].remarks == ()
+    assert book["cy"].score == 5
+    assert "ill; examined orally" in " ".join(book["cy"].remarks)
+    last = gradebook(policy_of(course, **policy, attempt="last"), grades, tmp_path)
+    assert next(entry for entry in last if entry.student == "Ada").score == pytest.approx(2 * 0.7)
+    assert [grade.score for grade in grades] == [6, 2, 4, 0]
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        ({"deadline": "tomorrow"}, "deadline"),
+        ({"penalty_percent_per_day": 10}, "no deadline"),
+        ({"grace_hours": -1}, "grace_hours"),
+        ({"penalty_percent_per_day": 200}, "penalty"),
+        ({"attempt": "first"}, "best"),
+        ({"penalty": 3}, "unknown"),
+    ],
+)
+def test_a_policy_that_makes_no_sense(course, tmp_path, policy, why):
+    """Each is one sentence."""
+    with pytest.raises(CourseError, match=why):
+        gradebook(policy_of(course, **policy), [made("a", 1)], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "why"),
+    [
+        ("overrides.toml", '[[override]]\nsubmission = "a"\nscore = 1\nreason = ""\n', "no reason"),
+        ("overrides.toml", '[[override]]\nsubmission = "b"\nscore = 1\nreason = "r"\n', "no grade of b"),
+        (
+            "overrides.toml",
+            '[[override]]\nsubmission = "a"\nexercise = "x"\nscore = 1\nreason = "r"\n',
+            "no exercise x",
+        ),
+        ("overrides.toml", '[[override]]\nsubmission = "a"\nscore = nan\nreason = "r"\n', "no number"),
+        ("overrides.toml", "[", "cannot be used"),
+        ("handed-in.csv", "submission,student\na,A\n", "needs the columns"),
+        ("handed-in.csv", "submission,student,time\na,A,2027-01-01T00:00:00\n", "no zone"),
+    ],
+)
+def test_what_lies_beside_the_grades_must_make_sense(course, tmp_path, file, text, why):
+    """Each is one sentence."""
+    (tmp_path / file).write_text(text)
+    with pytest.raises(CourseError, match=why):
+        gradebook(course, [made("a", 1)], tmp_path)
+
+
+def test_what_changed_and_why():
+    """Who gained, lost, came and went, test by test; nothing for equal grades."""
+    old = [made("ada", 1, 0), made("bob", 1, 1), made("cy", 1, 1)]
+    new = [made("ada", 1, 1), made("bob", 0, 1), made("dee", 1, 1), made("cy", 1, 1)]
+    text = "\n".join(changes(old, new))
+    assert "ada: 2 → 4 (+2)" in text
+    assert "bob: 4 → 2 (-2)" in text
+    assert "Test 0: 2 → 0" in text
+    assert "dee: is new" in text
+    assert "cy" not in text
+    assert list(changes(old, old)) == []
+    assert "no grade any more" in "\n".join(changes(old, []))
+
+
+def test_the_report_command(tmp_path, monkeypatch, capsys):
+    """Files where asked for, several students in a folder each; bad wishes and bad results are sentences, exit 2."""
+    results = tmp_path / "results"
+    results.mkdir()
+    for grade in (made("ada", 1, 0), made("O'Neil, Zoë", 1, 1)):
+        (results / f"{grade.submission}.json").write_text(json.dumps(as_json(grade)))
+    assert (
+        main(["report", str(results), "--report", f"csv={tmp_path}/a.csv", "--report", f"student={tmp_path}/pages"])
+        == 0
+    )
+    assert (tmp_path / "a.csv").read_text().count("\n") == 3
+    assert {path.name for path in (tmp_path / "pages").iterdir()} == {"ada.html", "O'Neil, Zoë.html"}
+    assert main(["report", "--diff", str(results), str(results)]) == 0
+    assert "Nothing changed." in capsys.readouterr().out
+    for arguments in (
+        ["report", str(results), "--report", "pdf"],
+        ["report", str(results), "--report", "gradescope"],
+        ["report", str(results)],
+        ["report", str(tmp_path / "none"), "--report", "csv"],
+        ["report", "--diff", str(results), str(tmp_path / "none")],
+    ):
+        assert main(arguments) == 2, arguments
+        error = capsys.readouterr().err
+        assert error.strip()
+        assert "Traceback" not in error
+    (results / "bad.json").write_text("{")
+    assert main(["report", str(results), "--report", f"csv={tmp_path}/a.csv"]) == 2
+    assert (tmp_path / "a.csv").read_text().count("\n") == 3
+
+
+def test_results_of_another_course(course, tmp_path):
+    """An exercise that this course does not have is named."""
+    grade = Grade("ada", (ExerciseGrade("knitting", "passed", ()),))
+    (tmp_path / "ada.json").write_text(json.dumps(as_json(grade)))
+    with pytest.raises(CourseError, match="knitting"):
+        read_course_results(course, tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CourseError, match="no grades"):
+        read_course_results(course, tmp_path / "empty")
+
+
+def test_reports_are_whole_or_not_at_all(course, tmp_path):
+    """What cannot be written is said; every format can be."""
+    with pytest.raises(GraderError, match="could not be written"):
+        write_report("csv=/dev/null/x.csv", course, plain([made("a", 1)]))
+    for name in FORMATS:
+        check_wishes([name])
+        write_report(f"{name}={tmp_path / name}", course, plain([made("a", 1)]))
+        assert (tmp_path / name).is_file()
+    assert not list(tmp_path.glob(".*.new"))
