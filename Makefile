@@ -31,7 +31,7 @@ model: .venv/installed  ## SmolLM2-135M-Instruct, for the final exercise
 
 EXTRAS := [dev]
 
-.PHONY: exercises verify mutants test lint bench release
+.PHONY: exercises verify mutants fuzz test lint bench release nbgrader
 
 exercises: .venv/installed  ## exercises/ from solutions/
 	@$(RUN) exercises
@@ -44,6 +44,13 @@ mutants: .venv/installed  ## the suites, measured by generated mutants
 
 release: .venv/installed  ## what students get: DIR=../course
 	@$(RUN) release $(DIR)
+
+nbgrader: .venv/installed  ## a course folder for nbgrader: DIR=~/llm
+	@$(RUN) notebooks $(or $(DIR),build/nbgrader)
+
+fuzz: .venv/installed  ## the decoder of what submissions send, coverage-guided
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	@$(BIN)/python -P tests/autograder/fuzz_wire.py -max_total_time=60
 
 test: .venv/installed  ## everything that must hold before a change lands
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -86,7 +86,7 @@ def grade_all(setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator
     waiting: deque[tuple[Job, int]] = deque()
     for job in jobs:
         if set(setting.exercises) <= set(job.known):
-            yield job, _reused(setting, job), False
+            yield job, reused(setting, job), False
         else:
             waiting.append((job, 1))
     processes = min(processes, len(waiting))
@@ -110,7 +110,7 @@ def grade_all(setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator
                 elif tries < TRIES:
                     waiting.append((job, tries + 1))
                 else:
-                    yield job, _given_up(setting, job), True
+                    yield job, given_up(setting, job), True
     finally:
         for hand in hands:
             hand.close()
@@ -127,12 +127,13 @@ def _grade_here(setting: Setting, jobs: Sequence[Job]) -> Iterator[tuple[Job, Gr
         grader.worker.close()
 
 
-def _reused(setting: Setting, job: Job) -> Grade:
+def reused(setting: Setting, job: Job) -> Grade:
+    """The grade of a job whose every exercise is known."""
     exercises = tuple(job.known[name] for name in setting.exercises)
     return Grade(job.submission.name, exercises, setting.locked, job.submission.notes)
 
 
-def _given_up(setting: Setting, job: Job) -> Grade:
+def given_up(setting: Setting, job: Job) -> Grade:
     """A grade for a submission that ended the grading process itself each time it was tried."""
     sentence = "The grading process ended before this was graded. Nothing can be said about the exercise."
     course = load_course(setting.root)

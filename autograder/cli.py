@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--exercise", action="append", default=[], metavar="NAME", help="grade this one (all)")
     grade.add_argument("--force", action="store_true", help="grade again what --out holds already")
     grade.add_argument("--processes", type=int, metavar="N", help="how many at a time (one a core)")
+    grade.add_argument("--dask", metavar="ADDRESS", help="on a Dask cluster; `local` starts one here")
     grade.add_argument("--trust-submissions", action="store_true", help="run them unprotected")
     _add_reports(grade)
     grade.set_defaults(run=_grade)
@@ -142,6 +144,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     if absent := [path for path in options.submissions if not path.exists()]:
         raise UsageError(f"There is no {absent[0]}.")
     from autograder.batch import Setting, grade_all, prepare, read_all
+    from autograder.cluster import grade_on
     from autograder.grades import as_json
     from autograder.isolation.near.protection import missing_locks
     from autograder.reports.formats import check_wishes, write_reports
@@ -155,13 +158,14 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     if not locked:
         print("WARNING: submissions run unprotected, with all that you may do yourself.", file=sys.stderr)
     results = Results(options.out) if options.out else None
+    run = partial(grade_on, options.dask) if options.dask else grade_all
     exercises = course.select(options.exercise)
     setting = Setting(course.root, tuple(exercise.name for exercise in exercises), locked)
     grades, failures = {}, []
     submissions = read_all(options.submissions, course)
     jobs = [prepare(s, course, exercises, None if options.force else results, locked) for s in submissions]
     with progress(len(jobs)) as advance:
-        for job, grade, fresh in grade_all(setting, jobs, options.processes or os.cpu_count() or 1):
+        for job, grade, fresh in run(setting, jobs, options.processes or os.cpu_count() or 1):
             grades[grade.submission] = grade
             try:
                 if results and fresh:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: small, searchable, and in the page's own font
-    "font.size": 11,
+    "font.size": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,
@@ -68,7 +68,7 @@ def _svg(name: str, height: float, draw: Callable[[Figure], None]) -> str:
     # Ids in the picture come from the salt: the same each time, and no two charts of a page share one.
     with mpl.rc_context():
         mpl.rcParams.update({**_STYLE, "svg.hashsalt": name})  # type: ignore[dict-item]
-        figure = Figure(figsize=(6.4, height), layout="constrained")
+        figure = Figure(figsize=(5.4, height), layout="constrained")
         draw(figure)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = out.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -108,5 +109,6 @@ def _write(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise GraderError(f"The report {path} could not be written: {error.strerror}.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,8 @@ def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trus
                 _add(archive, name, file.read_bytes(), 0o644)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise GraderError(f"{path} could not be written: {error.strerror}.") from None
 
 

@@ -86,9 +86,10 @@ def _write_model(folder: str, vocabulary: dict[str, int]) -> None:
     import numpy as np
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     disable_progress_bar()  # type: ignore[no-untyped-call]
+    set_verbosity_error()  # type: ignore[no-untyped-call]
     config = LlamaConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,

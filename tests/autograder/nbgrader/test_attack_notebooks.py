@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+import tomllib
 from pathlib import Path
 
 ASSIGNMENT = "week1"
@@ -12,42 +13,11 @@ WRONG = "def softmax(scores, axis=-1):\n    return np.zeros_like(scores, dtype=f
 HIDDEN = "assert np.allclose(softmax(np.array([[1e3, 0.0]])), [[1.0, 0.0]]), 'hidden: overflow'"
 STOCK_TESTS = {  # what an instructor writes in a stock course
     "softmax-visible": "np.testing.assert_allclose(softmax(np.array([0.0, 0.0])), [0.5, 0.5])",
-    "softmax-hidden": f"assert softmax(np.array([0.0, 0.0])).sum() == 1\n### BEGIN HIDDEN TESTS\n{HIDDEN}\n### END HIDDEN TESTS",
+    "softmax-hidden": "assert softmax(np.array([0.0, 0.0])).sum() == 1\n"
+    f"### BEGIN HIDDEN TESTS\n{HIDDEN}\n### END HIDDEN TESTS",
 }
 ATTACKS = {
-    "patched-assertion": "np.testing.assert_allclose = np.allclose = lambda *a, **k: True\n"
-    "def softmax(scores, axis=-1):\n    return np.array([1.0, 0.0])\n",
-    "lying-object": "class Yes(np.ndarray):\n"
-    "    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = lambda self, other: True\n"
-    "    sum = lambda self, *a, **k: 1\n"
-    "    def __array_ufunc__(self, ufunc, method, *a, **k):\n        return np.True_\n"
-    "    def __array_function__(self, function, types, a, k):\n        return True\n"
-    "def softmax(scores, axis=-1):\n    return np.zeros(2).view(Yes)\n",
-    "displayhook": "import sys\ndef softmax(scores, axis=-1):\n    sys.displayhook(3.0)\n    return None\n",
-    "no-asserts": "import ast\n"
-    "class NoAsserts(ast.NodeTransformer):\n"
-    "    def visit_Assert(self, node):\n        return ast.copy_location(ast.Pass(), node)\n"
-    "try:\n    get_ipython().ast_transformers.append(NoAsserts())\nexcept NameError:\n    pass\n" + WRONG,
-    "gradebook": "import subprocess, sys\n"
-    "code = '''\n"
-    "import sqlite3, time\n"
-    "for _ in range(300):\n"
-    "    time.sleep(0.1)\n"
-    "    try:\n"
-    '        book = sqlite3.connect("../../../gradebook.db")\n'
-    '        book.execute("update grade set auto_score = 5 where auto_score < 5")\n'
-    "        book.commit()\n"
-    "        book.close()\n"
-    "    except sqlite3.Error:\n"
-    "        pass\n"
-    "'''\n"
-    "try:\n    subprocess.Popen([sys.executable, '-c', code], start_new_session=True)\nexcept OSError:\n    pass\n"
-    + WRONG,
-    "hidden-tests": "import sqlite3\n"
-    "try:\n    told = str(sqlite3.connect('../../../gradebook.db').execute('select source from source_cell').fetchall())\n"
-    "except Exception as error:\n    told = 'nothing'\n"
-    "print(told)\n"
-    "def softmax(scores, axis=-1):\n    raise ValueError(told)\n",
+    name: attack["code"] for name, attack in tomllib.loads(Path(__file__).with_name("attacks.toml").read_text()).items()
 }
 
 
@@ -105,5 +75,6 @@ def test_what_wins_under_stock_nbgrader_wins_nothing_here(classroom, course):
     while time.monotonic() < deadline and not won.get("gradebook"):
         won = scores_in(stock)
         time.sleep(0.2)
+    (stock / "stop").touch()  # the detached child's word to end
     assert "hidden: overflow" in everything_written(stock)  # the instructor's hidden test, in the student's own output
-    assert {name for name, score in won.items() if score} >= set(ATTACKS) - {"hidden-tests"}
+    assert {name for name, score in won.items() if score} == set(ATTACKS) - {"hidden-tests"}
