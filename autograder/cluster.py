@@ -44,7 +44,7 @@ def grade_on(address: str, setting: Setting, jobs: Iterable[Job], processes: int
         return
     try:
         from distributed import CancelledError, KilledWorker, as_completed
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
     except ImportError:
         raise CourseError('Dask is not installed: `pip install "distributed>=2025.1"`.') from None
     with _client(address, min(processes, len(waiting))) as client:

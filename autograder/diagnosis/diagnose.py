@@ -80,6 +80,8 @@ class Replays:
 
 def diagnose(outcomes: Sequence[Outcome], knowledge: Knowledge) -> list[Hint]:
     """The mistakes that the submission's author made, in the catalogue's order."""
+    if all(outcome.status == "passed" for outcome in outcomes):
+        return []
     calls = keyed(chosen_calls(outcomes))
     right = knowledge.right(calls)
     facts = [fact for fact in evidence(calls) if fact.key in right]

@@ -105,11 +105,12 @@ def test_gradients(reward_model, seed, batch):
 @points(0.5, "Differences of ±10000 give a finite loss and a finite gradient")
 def test_extreme_margins(reward_model):
     """A pair in the wrong order by far teaches most: its loss is large, its gradient neither 0 nor nan."""
-    result = reward_model.bradley_terry_loss.gradients(torch.tensor([-1e4, 5e3]), torch.tensor([0.0, -5e3]))
-    assert_close(result.value, scalar(5e3), terms=4)
+    chosen, rejected = torch.tensor([[-1e4, 5e3, 0.5], [0.0, -5e3, -0.5]])  # margins of -10000, 10000 and 1
+    result = reward_model.bradley_terry_loss.gradients(chosen, rejected)
+    assert_close(result.value, scalar((1e4 + np.log1p(np.exp(-1))) / 3), terms=4)
     for gradient in result.args:
         assert gradient is not None, "no gradient reaches the rewards"
-        assert_close(gradient.abs().sum(), scalar(0.5), terms=4)
+        assert_close(gradient.abs().sum(), scalar((1 + 1 / (1 + np.e)) / 3), terms=4)
 
 
 @points(1, "The penalized rewards of any batch")

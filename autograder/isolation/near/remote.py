@@ -87,18 +87,18 @@ class Call:
     def has_objects(self) -> bool:
         """Whether objects that stay over there, or a library's state, are in play."""
         parts = (self.request.path, self.request.args, dict(self.request.kwargs), self.value)
-        return any(handles(parts)) or self.of_library or self.request.kind == "pretend"
+        return any(handles(parts)) or self.of_library
 
     @property
     def of_library(self) -> bool:
-        """Whether the target is an installed library's and not the submission's."""
-        start = self.request.path[0]
+        """Whether the target is an installed library's, or the machine's, and not the submission's."""
+        start = self.request.path[0] if self.request.path else LIBRARY
         return isinstance(start, str) and start.startswith(LIBRARY)
 
     @property
     def name(self) -> str:
         """The target as a student writes it, without the module: `softmax`, `MiniTransformerBlock.forward`."""
-        start, *attributes = self.request.path
+        start, *attributes = self.request.path or ("",)
         parts = [*attributes] if isinstance(start, str) else [start.type_name, *attributes]
         return ".".join(parts)
 
