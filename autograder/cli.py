@@ -178,7 +178,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
         print(json.dumps([as_json(grade) for grade in ordered], indent=2))
     else:
         print_grades(_console(), ordered)
-    write_reports(options.report, course, ordered, options.out)
+    write_reports(options.report, course, ordered)
     for failure in failures:
         print(failure, file=sys.stderr)
     if failures:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Checks:
     def check(self, course: Course, exercise: Exercise) -> ExerciseGrade:
         """Runs the visible suite on what stands in the notebook."""
         history = self.shell.history_manager.input_hist_parsed if self.shell.history_manager else []
-        sources = {exercise.name: module_in(history, self.shell.user_ns)}
+        sources = {exercise.name: module_in(history, exercise.name, self.shell.user_ns)}
         for base in foundations(course, exercise):
             if (source := _beside(base, course)) is not None:
                 sources[base] = source
@@ -75,30 +76,25 @@ class Checks:
         return grade.exercises[0]
 
 
-def module_in(history: Sequence[str], defined: Container[str]) -> str:
-    """The module that the cells which were run make: imports, then each definition as it was last run.
+def module_in(history: Sequence[str], module: str, defined: Container[str]) -> str:
+    """The module that the cells which were run make: imports (not of itself), then each definition as last run.
 
     A value counts when a definition needs it and it is still there. Everything else that was tried does not.
     """
-    imports: dict[str, None] = {}
-    definitions: dict[str, str] = {}
-    values: dict[str, str] = {}
+    found: dict[str, dict[str, str]] = {"import": {}, "definition": {}, "value": {}}
     for text in history:
-        for name, statement in _statements(text):
-            if name is None:
-                imports[statement] = None
-            else:
-                (definitions if statement.lstrip().startswith(("def", "class", "async", "@")) else values)[name] = (
-                    statement
-                )
-    needed = _names("\n".join(definitions.values()))
-    kept = [values[name] for name in values if name in needed and name in defined]
-    first = sorted(imports, key=lambda statement: not statement.startswith("from __future__"))
-    return "\n".join([*first, *dict.fromkeys(kept), *definitions.values()]) + "\n"
+        for kind, name, statement in _statements(text):
+            found[kind][name] = statement
+    own = re.compile(rf"(from|import)\s+{module}\b")
+    imports = sorted(found["import"], key=lambda statement: not statement.startswith("from __future__"))
+    needed = _names("\n".join(found["definition"].values()))
+    values = dict.fromkeys(found["value"][name] for name in found["value"] if name in needed and name in defined)
+    kept = [*(statement for statement in imports if not own.match(statement)), *values, *found["definition"].values()]
+    return "\n".join(kept) + "\n"
 
 
-def _statements(text: str) -> Iterator[tuple[str | None, str]]:
-    """A cell's imports (without a name), definitions and values, whole lines each."""
+def _statements(text: str) -> Iterator[tuple[str, str, str]]:
+    """A cell's imports, definitions and values: the kind, the name, and the text in whole lines."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -109,12 +105,12 @@ def _statements(text: str) -> Iterator[tuple[str | None, str]]:
         statement = "\n".join(lines[first - 1 : node.end_lineno])
         match node:
             case ast.Import() | ast.ImportFrom():
-                yield None, statement
+                yield "import", statement, statement
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name, statement
+                yield "definition", name, statement
             case ast.Assign() | ast.AnnAssign():
                 for name in sorted(_names(statement, ast.Store)):
-                    yield name, statement
+                    yield "value", name, statement
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_cell_magic"), args=[name, _, cell])):
                 if ast.literal_eval(name) == "check":  # our own magic ran its cell as Python
                     yield from _statements(ast.literal_eval(cell))

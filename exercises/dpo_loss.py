@@ -128,7 +128,7 @@ def dpo_loss(
     # How much more probable the policy makes the chosen answers than the reference does, as logarithms, [B].
     chosen_improvement = ...  # FINISH ME
     # The same for the rejected answers, [B].
-    rejected_improvement = ...  # FINISH ME
+    rejected_improvement = policy_rejected_logps - reference_rejected_logps
     # The loss of each pair: minus the log-sigmoid of beta times its margin. Then, and only then, the mean of the pairs.
     return ...  # FINISH ME
 

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -34,7 +34,10 @@ class Variant:
         if all(key in self.known for key, _ in calls):
             yield from ((key, self.known[key]) for key, _ in calls)
             return
-        for key, found in self._replay(calls, seed):
+        replayed: Iterable[tuple[str, Signature]] = self._replay(calls, seed)
+        if any(call.of_library for _, call in calls):
+            replayed = list(replayed)  # what a suite does to a library it also undoes, if it comes to its end
+        for key, found in replayed:
             self.known[key] = found
             yield key, found
 

@@ -132,7 +132,7 @@ def test_causality(kv_cache, seed, change):
     assert (results[1][:, change:] != results[0][:, change:]).any(-1).all(), "a token does not see itself"
 
 
-@points(0.75, "The cache holds all keys and all values, in order")
+@points(0.5, "The cache holds all keys and all values, in order")
 @settings(max_examples=15)
 @given(seed=seeds(), shape=st.sampled_from([(2, 3, 4), (1, 5, 2), (3, 1, 6)]), split=SPLITS, dtype=DTYPES)
 def test_append(kv_cache, seed, shape, split, dtype):
@@ -148,6 +148,15 @@ def test_append(kv_cache, seed, shape, split, dtype):
         for got, appended in ((keys, key), (values, value)):
             assert_equal(got, appended[:, :, :end])
             assert_dtype(got, dtype)
+        check_length(cache, end)
+
+
+@points(0.25, "The layer puts each position into the cache once")
+def test_layer_fills_the_cache(kv_cache):
+    """A new cache is as good as any other: the layer appends every position that it reads, from the first, and once."""
+    layer, cache, x = kv_cache.CachedSelfAttention(12, 4), kv_cache.KVCache(), normal(9, 2, 6, 12)
+    for begin, end in ((0, 3), (3, 4), (4, 6)):
+        layer(x[:, begin:end], cache)
         check_length(cache, end)
 
 

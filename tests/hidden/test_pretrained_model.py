@@ -46,6 +46,11 @@ class There:
         return self.model, self.tokenizers[adds_start]
 
 
+def attribute(pretrained_model, thing, name):
+    """An attribute's value. Asked of a library, so that a failure names the last call of the submission's own."""
+    return pretrained_model.library("builtins").getattr(thing, name)
+
+
 # --- The same model here, and what it says ---------------------------------------------------------------------------
 
 
@@ -169,9 +174,9 @@ def load(pretrained_model, *args, **kwargs):
     return got
 
 
-def place(model):
+def place(pretrained_model, model):
     """The device and the dtype of the model's weights."""
-    return model.device.value(), model.dtype.value()
+    return attribute(pretrained_model, model, "device"), attribute(pretrained_model, model, "dtype")
 
 
 @points(0.5, "The loaded model computes what its files say")
@@ -180,8 +185,8 @@ def test_loads_the_model(pretrained_model):
     text = " the dog, a café."
     for adds_start in (True, False):
         model, tokenizer = load(pretrained_model, tiny_checkpoint(adds_start), CPU)
-        assert_equal(place(model), (CPU, torch.float32))
-        if model.training.value():
+        assert_equal(place(pretrained_model, model), (CPU, torch.float32))
+        if attribute(pretrained_model, model, "training"):
             raise Mismatch("the model is in training mode", None, None)
         ids = here(adds_start)[1](text).input_ids
         assert_equal(tokenizer.encode(text), ids)
@@ -200,7 +205,7 @@ def test_device_is_used(pretrained_model):
         if "meta" not in error.trouble.message:  # some ways to load refuse this device of the tests' and are right
             raise
     else:
-        assert_equal(place(model), (META, torch.float16))
+        assert_equal(place(pretrained_model, model), (META, torch.float16))
 
 
 @points(0.25, "Without a device, the best one is taken")
@@ -208,12 +213,12 @@ def test_default_device(pretrained_model):
     """No `device` means `best_device()`: the accelerator where there is one, the CPU where there is nothing else."""
     with pretrained_model.pretending(machine(cuda=False, mps=False)):
         model, _ = load(pretrained_model, tiny_checkpoint())
-        assert_equal(place(model), (CPU, torch.float32))
+        assert_equal(place(pretrained_model, model), (CPU, torch.float32))
     for kind in ("cuda", "mps"):
         with pretrained_model.pretending(machine(cuda=kind == "cuda", mps=kind == "mps")):
             try:
                 model, _ = load(pretrained_model, tiny_checkpoint())
-                found = model.device.value().type
+                found = attribute(pretrained_model, model, "device").type
             except StudentError:
                 continue  # it believed the machine and tried, and there is no such device here
         if found != kind:
@@ -306,22 +311,23 @@ def test_next_token(pretrained_model):
 
 # --- Generation ------------------------------------------------------------------------------------------------------
 
-#         does the tokenizer begin with a special token? the prompt, and whether 12 tokens reach the end
-ORDINARY = ((True, " the mat sat"), (True, " the on the"), (False, " the cat on"), (False, " the sun on"))
-ENDING = ((True, " the cat sat"), (True, " the on sat"), (False, " the sang sang"), (True, "a cat"))
-MARKED = ((True, f" the on{END} the mat"), (False, f" the moon{END} the sat"))  # an end in the middle of the prompt
-SPECIAL = ((True, " the song café"), (True, " the song the"), (False, " the mat on"))  # special tokens in the answer
+# Does the tokenizer begin each text with a special token? And the prompt.
+ORDINARY = ((True, " the mat sat"), (True, " the on the"), (False, " the sun on"))
+ENDING = ((True, " the cat sat"), (True, " the on sat"), (False, " the sang sang"))
+MARKED = ((True, f" the cat{END} the dog"), (False, f" the moon{END} the sat"))  # an end in the middle of the prompt
+SPECIAL = ((True, " the song café"), (False, " the mat on"))  # special tokens in the answer
 AWKWARD = ((True, "THE the sat"), (False, " the sang café"))  # letters that the tokenizer drops; é in two pieces
 
 
-def assert_continues(pretrained_model, cases, length=12, **kwargs):
-    """Passes when each prompt is continued as it should be."""
+def assert_continues(pretrained_model, cases, lengths=(9,), **kwargs):
+    """Passes when each prompt is continued as it should be, by as many tokens as asked for."""
     there = There(pretrained_model)
     for adds_start, prompt in cases:
         model, tokenizer = there.pair(adds_start)
-        got = pretrained_model.generate_greedy(model, tokenizer, prompt, length, **kwargs)
-        expected = here(adds_start)[1].decode(greedy_here(prompt, length, adds_start), skip_special_tokens=True)
-        assert_equal(got, expected)
+        for length in lengths:
+            got = pretrained_model.generate_greedy(model, tokenizer, prompt, length, **kwargs)
+            expected = here(adds_start)[1].decode(greedy_here(prompt, length, adds_start), skip_special_tokens=True)
+            assert_equal(got, expected)
 
 
 @points(0.25, "The most probable token, again and again")
@@ -333,7 +339,7 @@ def test_greedy(pretrained_model):
 @points(0.25, "The same text without the cache")
 def test_greedy_without_cache(pretrained_model):
     """`use_cache=False` costs time and changes nothing in the text."""
-    assert_continues(pretrained_model, ORDINARY[1:3], use_cache=False)
+    assert_continues(pretrained_model, ORDINARY[1:], use_cache=False)
 
 
 @points(0.25, "With the cache only the newest token is fed, without it the whole text")
@@ -349,7 +355,8 @@ def test_what_is_fed(pretrained_model):
         choice = {} if use_cache else {"use_cache": False}  # the cache is what one gets without asking
         got = pretrained_model.generate_greedy(model, tokenizer, prompt, steps, **choice)
         assert_equal(got, here()[1].decode(greedy_here(prompt, steps)))
-        fed = [arguments[2].shape[-2] for arguments, _ in listener.call_args_list.value()]  # each [..., T, C]
+        heard = attribute(pretrained_model, listener, "call_args_list")
+        fed = [embedded.shape[-2] for (_, _, embedded), _ in heard]  # each [..., T, C]
         if use_cache and sum(fed) > length + steps:
             raise Mismatch("with the cache, tokens were fed that the cache knows already", None, None)
         if not use_cache and sum(fed) < sum(length + step for step in range(steps)):
@@ -365,8 +372,7 @@ def test_stops(pretrained_model):
 @points(0.25, "At most as many tokens as asked for")
 def test_max_new_tokens(pretrained_model):
     """`max_new_tokens` counts new tokens, not those of the prompt; none is allowed, too."""
-    for length in (0, 1, 2, 5, 20):
-        assert_continues(pretrained_model, ORDINARY[:1], length)
+    assert_continues(pretrained_model, ORDINARY[:1], lengths=(0, 1, 3, 10))
 
 
 @points(0.25, "The continuation alone, without special tokens")
@@ -397,7 +403,6 @@ def test_surprisals(pretrained_model):
     """-log p of each completion token, given all tokens before it. The scores for it stand at the position before."""
     cases = (
         (" the cat", " sat on the moon."),
-        (" a", " cold"),
         ("the dog, the", ", the cat"),
         (" the sun", " sang on mat"),
     )
@@ -407,7 +412,7 @@ def test_surprisals(pretrained_model):
 @points(0.25, "Prompt and completion are tokenized one by one")
 def test_boundary(pretrained_model):
     """The completion's tokens are those that it has alone: no special ones, and none melted with the prompt's end."""
-    assert_surprises(pretrained_model, ((" the ca", "t sat"), (" so", "ng"), ("caf", "é."), (" the", " cat")))
+    assert_surprises(pretrained_model, ((" the ca", "t sat"), (" so", "ng"), ("caf", "é.")))
 
 
 @points(0.25, "A surprise of hundreds of nats is a number, too")
@@ -442,7 +447,7 @@ def test_ids_follow_the_model(pretrained_model):
     for name in works:
         listener.reset_mock()
         _returns(pretrained_model, name, model, tokenizer, *calls[name])  # it cannot: no numbers are on this device
-        for (_, ids), _ in listener.call_args_list.value():
+        for (_, ids), _ in attribute(pretrained_model, listener, "call_args_list"):
             # A tensor without numbers does not travel; one that came here has some, and so was on the CPU.
             if ids and isinstance(ids[0], torch.Tensor):
                 raise Mismatch(f"`{name}` left the ids on the CPU and the model is elsewhere", None, None)

@@ -6,8 +6,6 @@ by eps·|z|, and the exponential makes that a relative error: |z| more roundings
 tests of values ask for every digit; the others are about something gross, and six digits are enough.
 """
 
-from contextlib import contextmanager
-
 import numpy as np
 import scipy.special
 from hypothesis import given
@@ -23,17 +21,6 @@ def scores_and_axes(draw, high):
     """Scores of any shape, from -high to high, and one of their axes, counted from either end."""
     shape, dtype = draw(SHAPES), draw(st.sampled_from([np.float64, np.float32]))
     return draw(arrays(shape, -high, high, dtype)), draw(st.integers(-len(shape), len(shape) - 1))
-
-
-@contextmanager
-def overflow_raises(module):
-    """While it lasts, an overflow in NumPy raises `FloatingPointError` over there instead of printing a warning."""
-    numpy = module.library("numpy")
-    before = numpy.seterr(over="raise")
-    try:
-        yield
-    finally:
-        numpy.seterr(**before)
 
 
 @points(1, "The numbers are right, along any axis of any shape")
@@ -74,10 +61,10 @@ def test_no_overflow(softmax):
             (softmax.softmax, scipy.special.softmax),
             (softmax.log_softmax, scipy.special.log_softmax),
         ):
-            with overflow_raises(softmax):
-                function(scores, axis=-1)
+            got = function(scores, axis=1)
+            assert not any("overflow" in warning for warning in softmax.warnings())
             # In float32, exp(z - log sum exp) is right to 1000 · 6e-8 only.
-            assert_close(function(scores, axis=1), reference(scores.astype(np.float64), axis=1), digits=3)
+            assert_close(got, reference(scores.astype(np.float64), axis=1), digits=3)
 
 
 @points(0.5, "A score of -inf has probability exactly 0")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,19 @@ sys.exit(code)
 def nbgrader(*commands: tuple[Path, list[str]], fails: bool = False) -> str:
     """Runs nbgrader's commands, each in its folder, and returns what they print."""
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    ran = subprocess.run(
-        [sys.executable, "-c", _RUN, json.dumps([(str(folder), arguments) for folder, arguments in commands])],
-        env={**os.environ, "PATH": tools, "JUPYTER_PLATFORM_DIRS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert bool(ran.returncode) == fails, ran.stdout
-    return ran.stdout
+    # Into a file: a pipe would stay open for as long as anything lives that a student's code has started.
+    with tempfile.TemporaryFile("w+") as output:
+        ran = subprocess.run(
+            [sys.executable, "-c", _RUN, json.dumps([(str(folder), arguments) for folder, arguments in commands])],
+            env={**os.environ, "PATH": tools, "JUPYTER_PLATFORM_DIRS": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=600,
+        )
+        output.seek(0)
+        told = output.read()
+    assert bool(ran.returncode) == fails, told
+    return told
 
 
 def answered(released: Notebook, source: Notebook, answers: dict[str, str] | None = None) -> Notebook:

@@ -17,6 +17,7 @@ def test_the_module_is_what_stands_in_the_notebook_now():
         "area(2)",
         "class Round(Shape):\n    pass",
         "import math",
+        "from shapes import Round",
         "def broken(:",
         "TWO = 2\nscratch = area('x')",
         "@decorated\ndef area(r):\n    return TWO * math.pi  # FINISH ME",
@@ -24,7 +25,7 @@ def test_the_module_is_what_stands_in_the_notebook_now():
         "get_ipython().run_cell_magic('bash', '', 'def no(): pass\\n')",
     ]
     defined = {"TWO", "scratch", "area", "Round"}
-    assert module_in(history, defined) == (
+    assert module_in(history, "shapes", defined) == (
         "import math\nTWO = 2\n@decorated\ndef area(r):\n    return TWO * math.pi  # FINISH ME\n"
         "class Round(Shape):\n    pass\ndef last(): return TWO\n"
     )
