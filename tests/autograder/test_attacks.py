@@ -150,7 +150,9 @@ def test_no_attack_succeeds(ground):
     assert {name: grade["score"] for name, grade in attackers.items() if grade["score"]} == {}
     reports = {path.name: path.read_text("utf-8") for path in (ground.folder / "results").iterdir() if path.is_file()}
     assert set(grades) <= {name.removesuffix(".json") for name in reports}
-    successes = [name for name, text in reports.items() if "SUCCESS" in text.replace('print("SUCCESS', "")]
+    # A report may quote the attacker's own line; what counts is what that line printed.
+    printed = {name: text.replace('\\"', '"').replace('print("SUCCESS', "") for name, text in reports.items()}
+    successes = [name for name, text in printed.items() if "SUCCESS" in text]
     assert successes == []
     assert [name for name, text in reports.items() if SECRET in text] == []
     assert [

@@ -53,6 +53,8 @@ def test_views_and_scalars_come_back():
     view = np.arange(6.0).reshape(2, 3).T
     assert np.array_equal(decode(encode(view)), view)
     assert torch.equal(decode(encode(torch.arange(6).reshape(2, 3).T)), torch.arange(6).reshape(2, 3).T)
+    odd = torch.arange(6.0).as_strided((1,), (3,))
+    assert torch.equal(decode(encode(odd)), odd)
     for value in (
         np.float32(1.5),
         np.bool_(True),

@@ -162,7 +162,9 @@ class _Encoder:
     def put_tensor(self, tensor: torch.Tensor) -> None:
         if tensor.numel() * tensor.element_size() > MAX_FRAME:
             raise WireError("a tensor is too large")
-        dense = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+        flat = tensor.detach().resolve_conj().resolve_neg().cpu().reshape(-1)
+        # `contiguous` would keep the odd stride of a single element, and bytes cannot be viewed through one.
+        dense = flat.clone(memory_format=_torch().contiguous_format)
         data = dense.view(_torch().uint8).numpy().tobytes() if dense.numel() else b""
         code = TORCH_CODES[str(tensor.dtype).removeprefix("torch.")]
         self.put_block(b"X" if tensor.requires_grad else b"x", code, tuple(tensor.shape), data)
