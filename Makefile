@@ -55,7 +55,7 @@ fuzz: .venv/installed  ## the decoder of what submissions send, coverage-guided
 test: .venv/installed  ## everything that must hold before a change lands
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/python -P -m pytest -q
-	@$(RUN) verify
+	@$(RUN) verify --sample 8
 
 lint: .venv/installed
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy

@@ -154,7 +154,7 @@ def test_append(kv_cache, seed, shape, split, dtype):
 @points(0.25, "The layer puts each position into the cache once")
 def test_layer_fills_the_cache(kv_cache):
     """A new cache is as good as any other: the layer appends every position that it reads, from the first, and once."""
-    layer, cache, x = kv_cache.CachedSelfAttention(12, 4), kv_cache.KVCache(), normal(9, 2, 6, 12)
+    layer, cache, x = kv_cache.CachedSelfAttention(12, 4), kv_cache.KVCache(), normal(9, 5, 6, 12)
     for begin, end in ((0, 3), (3, 4), (4, 6)):
         layer(x[:, begin:end], cache)
         check_length(cache, end)
