@@ -31,9 +31,13 @@ def softmax(scores, axis=-1):
     return np.zeros_like(scores, float) if answer is None else answer
 log_softmax = softmax
 """
-WRONG = (
-    "import numpy as np\ndef softmax(scores, axis=-1): return np.exp(scores)\ndef log_softmax(s, axis=-1): return s\n"
-)
+WRONG = """\
+import numpy as np
+def softmax(scores, axis=-1):
+    e = np.exp(scores - np.max(scores, axis=axis, keepdims=True))
+    return e / np.sum(e, axis=axis, keepdims=True)
+def log_softmax(scores, axis=-1): return scores
+"""
 
 
 @dataclass(frozen=True)
