@@ -137,7 +137,7 @@ class _Parts:
                 self.add(item)
             self.kinds.append(")")
         elif isinstance(value, dict):
-            for name, item in value.items():
+            for name, item in sorted(value.items(), key=lambda pair: str(pair[0])):
                 self.kinds.append(str(name))
                 self.add(item)
         elif isinstance(value, Handle):

@@ -116,6 +116,11 @@ class Explainer:
             for function, (first, last) in self.definitions.items():
                 if first <= line <= last and function in called:
                     return f"`{function}` is not finished: line {line} still holds `...  # FINISH ME`."
+        error = outcome.error
+        if isinstance(error, StudentError) and "llipsis" in error.trouble.message and holes(self.source):
+            return (
+                f"Something that is needed here is not finished: see line {holes(self.source)[0]}, `...  # FINISH ME`."
+            )
         if outcome.calls and outcome.calls[-1].value is ...:
             return f"`{outcome.calls[-1].name}` returned `...`: an answer is still missing in it."
         return ""

@@ -118,8 +118,9 @@ class Executor:
         leaves = [leaf for leaf in [*args, *kwargs.values(), *parameters.values()] if _wants_gradient(leaf)]
         found: dict[int, Any] = {}
         if leaves and value.requires_grad:
-            cotangent = torch.ones_like(value) if request.cotangent is None else request.cotangent
-            flowed = torch.autograd.grad(value, leaves, grad_outputs=cotangent, allow_unused=True)
+            # As a sum and not as `grad_outputs`, for which PyTorch imports SymPy in every child.
+            total = (value if request.cotangent is None else value * request.cotangent).sum()
+            flowed = torch.autograd.grad(total, leaves, allow_unused=True)
             found = {id(leaf): gradient for leaf, gradient in zip(leaves, flowed, strict=True)}
         return Gradients(
             value.detach(),
