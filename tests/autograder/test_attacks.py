@@ -171,7 +171,10 @@ def test_no_attack_succeeds(ground):
         "zz-last": 10,
     }
     assert 0 < scores["wrong"] < 10
-    assert ground.grade("again") == grades
+    again = ground.grade("again")
+    assert {name: grade["score"] for name, grade in again.items()} == {n: grade["score"] for n, grade in grades.items()}
+    # Which lock stops a flood, a hang or a crash first, a deadline or a limit, is up to the machine's speed.
+    assert [n for n in grades if not n.startswith(("flood-", "hang-", "crash-")) and again[n] != grades[n]] == []
 
 
 def _hidden(text: str) -> bool:
