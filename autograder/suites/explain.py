@@ -91,7 +91,8 @@ class Explainer:
         if call is None:
             return str(error)
         if isinstance(error, Mismatch):
-            difference = describe(error.got, error.expected, error.wrong)
+            with np.errstate(all="ignore"):
+                difference = describe(error.got, error.expected, error.wrong)
             if not full:
                 return " ".join(part for part in (f"`{call.name}` is not right.", difference) if part)
             return "\n".join(
