@@ -25,7 +25,7 @@ hint: .venv/installed  ## the next hint: EX=softmax
 	@$(RUN) hint $(EX)
 
 model: .venv/installed  ## SmolLM2-135M-Instruct, for the final exercise
-	@$(BIN)/python -P -m autograder.real_model
+	@$(BIN)/python -P -m projects.smollm2
 
 # -- For instructors and maintainers; a release ends here. --
 

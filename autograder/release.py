@@ -25,6 +25,7 @@ from autograder.isolation.near.worker import start_worker
 from autograder.skeleton import stub
 
 PROGRAM = Path(__file__).parent
+PROJECTS = "projects"  # what students build from their exercises
 TEMPLATES = PROGRAM / "templates" / "release"
 INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
 SECRETS = ("solutions", "tests/hidden", "tests/mistakes", "tests/answers")
@@ -59,8 +60,9 @@ def release(course: Course, folder: Path, processes: int) -> None:
 def texts(course: Course) -> dict[PurePosixPath, str]:
     """All files of a release but the fingerprints, by path."""
     texts: dict[PurePosixPath, str] = {}
-    for path in _program():
-        texts[PurePosixPath(path.relative_to(PROGRAM.parent))] = _read(path)
+    for folder in (PROGRAM, course.root / PROJECTS):
+        for path in _files(folder):
+            texts[PurePosixPath(path.relative_to(folder.parent))] = _read(path)
     for plain in _AS_THEY_ARE:
         texts[PurePosixPath(plain)] = _read(course.root / plain)
     for name in course.names:
@@ -82,8 +84,8 @@ def texts(course: Course) -> dict[PurePosixPath, str]:
     return texts
 
 
-def _program() -> Iterator[Path]:
-    for path in sorted(PROGRAM.rglob("*")):
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path
 

@@ -262,7 +262,7 @@ if __name__ == "__main__":
     import matplotlib.pyplot as plt
 
     from autograder.pictures import show
-    from autograder.real_model import model_folder
+    from projects.smollm2 import model_folder
 
     PROMPT = "The capital of France is"
     CLAIM, TRUE, FALSE = (

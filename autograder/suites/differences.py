@@ -72,7 +72,7 @@ def _scaled(actual: np.ndarray, wanted: np.ndarray, wrong: np.ndarray) -> str:
     large = finite & (np.abs(wanted) > 1e-6 * (np.abs(wanted[finite]).max(initial=0.0) + 1e-300))
     if large.sum() >= 2:
         factor = float(np.median(actual[large] / wanted[large]))
-        if factor and _same(actual, factor * wanted):
+        if factor and not np.isclose(factor, 1, rtol=CLOSE) and _same(actual, factor * wanted):
             return f"Every number is {factor:.4g} times what it should be."
     if finite.sum() >= 2:
         offset = float(np.median(actual[finite] - wanted[finite]))

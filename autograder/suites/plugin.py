@@ -13,6 +13,8 @@ from types import ModuleType
 
 import hypothesis
 import pytest
+from hypothesis.internal.conjecture.providers import HypothesisProvider
+from hypothesis.internal.constants_ast import Constants
 
 from autograder.course import Course, Exercise, load_course
 from autograder.isolation.near.remote import Call, RemoteModule, Session
@@ -41,6 +43,11 @@ for _folder, _phases in _PHASES.items():
         print_blob=False,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
+
+
+# Hypothesis likes to try the numbers that stand in the modules which happen to be loaded, so that two processes with
+# another history would draw other examples. It has no setting for it; without such numbers only its own remain.
+setattr(HypothesisProvider, "_local_constants", Constants())  # noqa: B010 (a cached property for type checkers)
 
 
 class Bench:

@@ -1,6 +1,8 @@
 """One submission, one grade: statuses, points, sentences, and what one exercise costs another."""
 
+import importlib
 import json
+import sys
 
 import pytest
 
@@ -120,6 +122,17 @@ def test_the_same_submission_gets_the_same_grade(grader, solution):
     sources = {"softmax": wrong, "attention": solution("attention")}
     texts = {json.dumps(as_json(grader.grade(Submission("test", sources)))) for _ in range(2)}
     assert len(texts) == 1
+
+
+def test_no_grade_depends_on_what_else_a_process_has_loaded(grader, solution, tmp_path, monkeypatch):
+    """Examples come from the suite alone, and not from numbers in modules that happen to be there."""
+    wrong = solution("softmax").replace("np.exp(", "np.exp2(")
+    before = as_json(grader.grade(Submission("test", {"softmax": wrong})))
+    (tmp_path / "bystander.py").write_text("\n".join(f"N{i} = {i * 0.37 + 0.011}" for i in range(200)))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "bystander", raising=False)
+    importlib.import_module("bystander")
+    assert as_json(grader.grade(Submission("test", {"softmax": wrong}))) == before
 
 
 def test_json_is_the_fixed_form_and_comes_back(grader, solution):

