@@ -2,19 +2,31 @@
 
 It is a real Llama checkpoint with a real byte-level BPE tokenizer. Its weights are random, from a generator whose
 numbers never change, and large enough that its predictions are far from flat and depend on every token before.
+
+It is written without transformers, whose import takes longer than a whole visible suite, and so is `tiny_logits`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
 
 WORDS = ("the", "cat", "sat", "on", "mat", "dog", "sang", "song", "sun", "cold", "moon", "café")
 START, END, PADDING = "<s>", "</s>", "<pad>"
+WIDTH, HIDDEN, LAYERS, HEADS, KV_HEADS, EPS, BASE = 32, 48, 2, 4, 2, 1e-6, 10000.0
 _PRIVATE: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 
 
@@ -26,7 +38,8 @@ def tiny_checkpoint(adds_start: bool = True) -> str:
         adds_start: whether the tokenizer begins every text with `<s>`, as Llama's do.
     """
     new = tempfile.TemporaryDirectory(prefix="tiny-checkpoint-", ignore_cleanup_errors=True)
-    _write_model(new.name, _write_tokenizer(new.name, adds_start))
+    _write_tokenizer(new.name, adds_start)
+    _write_model(new.name)
     contents = _contents(Path(new.name))
     folder = Path(tempfile.gettempdir()).resolve() / f"tiny-checkpoint-{_digest(contents)}"
     with suppress(OSError):  # it is there already, or another process was faster
@@ -54,15 +67,65 @@ def _is_ours(folder: Path) -> bool:
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
-def _write_tokenizer(folder: str, adds_start: bool) -> dict[str, int]:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
+@cache
+def tiny_tokenizer(adds_start: bool = True) -> Tokenizer:
+    """The checkpoint's tokenizer, as the tokenizers library's own: `.encode(text).ids`, `.decode(ids)`."""
+    from tokenizers import Tokenizer
 
+    return Tokenizer.from_file(str(Path(tiny_checkpoint(adds_start), "tokenizer.json")))
+
+
+def tiny_logits(ids: list[int]) -> np.ndarray:
+    """What the checkpoint's model predicts after each of T ids: float64 `[T, V]`, a Llama in plain NumPy."""
+    weights = {name: tensor.double().numpy() for name, tensor in _weights().items()}
+    x = weights["model.embed_tokens.weight"][ids]  # [T, C]
+    for layer in range(LAYERS):
+        prefix = f"model.layers.{layer}"
+        part = {name.removeprefix(f"{prefix}."): w for name, w in weights.items() if name.startswith(prefix)}
+        h = _normed(x, part["input_layernorm.weight"])
+        q, k, v = (_heads(h @ part[f"self_attn.{name}_proj.weight"].T) for name in "qkv")
+        k, v = (np.repeat(group, HEADS // KV_HEADS, axis=0) for group in (_turned(k), v))
+        scores = _turned(q) @ k.swapaxes(1, 2) / np.sqrt(WIDTH // HEADS)  # [H, T, T]
+        scores[:, ~np.tri(len(ids), dtype=bool)] = -np.inf
+        attention = np.exp(scores - scores.max(-1, keepdims=True))
+        mixed = (attention / attention.sum(-1, keepdims=True)) @ v  # [H, T, D]
+        x = x + mixed.swapaxes(0, 1).reshape(len(ids), WIDTH) @ part["self_attn.o_proj.weight"].T
+        h = _normed(x, part["post_attention_layernorm.weight"])
+        gate = h @ part["mlp.gate_proj.weight"].T
+        gated = gate / (1 + np.exp(-gate)) * (h @ part["mlp.up_proj.weight"].T)  # SwiGLU
+        x = x + gated @ part["mlp.down_proj.weight"].T
+    return np.asarray(_normed(x, weights["model.norm.weight"]) @ weights["lm_head.weight"].T)
+
+
+def _normed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return np.asarray(x / np.sqrt((x**2).mean(-1, keepdims=True) + EPS) * weight)
+
+
+def _heads(x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), -1, WIDTH // HEADS).swapaxes(0, 1)  # [H, T, D]
+
+
+def _turned(x: np.ndarray) -> np.ndarray:
+    """The rotary embedding, half against half."""
+    half = x.shape[-1] // 2
+    angles = np.outer(np.arange(x.shape[1]), BASE ** (-np.arange(half) / half))
+    a, b = x[..., :half], x[..., half:]
+    return np.concatenate([a * np.cos(angles) - b * np.sin(angles), b * np.cos(angles) + a * np.sin(angles)], -1)
+
+
+def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Every token's number, and the merges that make the words."""
     # A space is written Ġ, and é is two bytes, written Ã and ©. Every word is a token, and so is its every beginning.
     spelled = [f"Ġ{word}".replace("é", "Ã©") for word in WORDS]
     merges = list(dict.fromkeys((word[:end], word[end]) for word in spelled for end in range(1, len(word))))
     tokens = [PADDING, START, *"Ġ.,Ã©abcdefghijklmnopqrstuvwxyz", *("".join(merge) for merge in merges), END]
-    vocabulary = {token: number for number, token in enumerate(tokens)}
+    return {token: number for number, token in enumerate(tokens)}, merges
+
+
+def _write_tokenizer(folder: str, adds_start: bool) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    vocabulary, merges = _vocabulary()
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -71,48 +134,73 @@ def _write_tokenizer(folder: str, adds_start: bool) -> dict[str, int]:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{START} $A", pair=f"{START} $A $B", special_tokens=[(START, vocabulary[START])]
         )
-    fast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer,
-        bos_token=START,
-        eos_token=END,
-        pad_token=PADDING,
-        clean_up_tokenization_spaces=False,
-    )
-    fast.save_pretrained(folder)
-    return vocabulary
+    tokenizer.save(os.path.join(folder, "tokenizer.json"))
+    about = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    _write_json(folder, "tokenizer_config.json", about | {"bos_token": START, "eos_token": END, "pad_token": PADDING})
 
 
-def _write_model(folder: str, vocabulary: dict[str, int]) -> None:
-    import numpy as np
+def _write_model(folder: str) -> None:
+    from safetensors.torch import save_file
+
+    vocabulary, _ = _vocabulary()
+    special = {
+        "bos_token_id": vocabulary[START],
+        "eos_token_id": vocabulary[END],
+        "pad_token_id": vocabulary[PADDING],
+    }
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "dtype": "bfloat16",  # what real checkpoints come in
+        "vocab_size": len(vocabulary),
+        "hidden_size": WIDTH,
+        "intermediate_size": HIDDEN,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": KV_HEADS,
+        "max_position_embeddings": 128,
+        "rms_norm_eps": EPS,
+        "rope_parameters": {"rope_theta": BASE, "rope_type": "default"},
+        "tie_word_embeddings": False,
+    }
+    _write_json(folder, "config.json", {**config, **special})
+    _write_json(folder, "generation_config.json", special)
+    save_file(_weights(), os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+
+
+def _write_json(folder: str, name: str, content: Mapping[str, object]) -> None:
+    Path(folder, name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+@cache
+def _weights() -> dict[str, torch.Tensor]:
+    """The weights by their names in a checkpoint; PyTorch's linear layers hold theirs as [out, in]."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-    disable_progress_bar()  # type: ignore[no-untyped-call]
-    set_verbosity_error()  # type: ignore[no-untyped-call]
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=128,
-        tie_word_embeddings=False,
-        bos_token_id=vocabulary[START],
-        eos_token_id=vocabulary[END],
-        pad_token_id=vocabulary[PADDING],
-    )
-    model = LlamaForCausalLM(config)
     numbers = np.random.RandomState(20)  # the one generator of NumPy whose stream is frozen
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            drawn = torch.from_numpy(numbers.standard_normal(tuple(parameter.shape)))
-            if parameter.ndim == 1:  # a norm's weight
-                parameter.copy_(1 + 0.4 * drawn)
-            elif "embed" in name:
-                parameter.copy_(drawn)
-            else:
-                gain = 2.5 if "lm_head" in name else 1.5
-                parameter.copy_(gain * drawn / parameter.shape[1] ** 0.5)
-    model.bfloat16().save_pretrained(folder)  # the dtype that real checkpoints come in
+
+    def drawn(gain: float, *shape: int) -> torch.Tensor:
+        return torch.from_numpy(gain * numbers.standard_normal(shape)).bfloat16()
+
+    def linear(rows: int, columns: int, gain: float = 1.5) -> torch.Tensor:
+        return drawn(gain / columns**0.5, rows, columns)
+
+    def norm() -> torch.Tensor:
+        return torch.from_numpy(1 + 0.4 * numbers.standard_normal(WIDTH)).bfloat16()
+
+    tokens, narrow = len(_vocabulary()[0]), WIDTH // HEADS * KV_HEADS
+    weights = {"model.embed_tokens.weight": drawn(1.0, tokens, WIDTH)}
+    for layer in range(LAYERS):
+        parts = {
+            "self_attn.q_proj": linear(WIDTH, WIDTH),
+            "self_attn.k_proj": linear(narrow, WIDTH),
+            "self_attn.v_proj": linear(narrow, WIDTH),
+            "self_attn.o_proj": linear(WIDTH, WIDTH),
+            "mlp.gate_proj": linear(HIDDEN, WIDTH),
+            "mlp.up_proj": linear(HIDDEN, WIDTH),
+            "mlp.down_proj": linear(WIDTH, HIDDEN),
+            "input_layernorm": norm(),
+            "post_attention_layernorm": norm(),
+        }
+        weights |= {f"model.layers.{layer}.{name}.weight": tensor for name, tensor in parts.items()}
+    return weights | {"model.norm.weight": norm(), "lm_head.weight": linear(tokens, WIDTH, gain=2.5)}

@@ -1,13 +1,11 @@
 """A pretrained model, visible: what each function is for, on a tiny Llama that the tests bring with them."""
 
-from functools import cache
-
 import numpy as np
 import pytest
 import torch
 
 from autograder.suites import Mismatch, assert_close, assert_equal, assert_shape, points
-from autograder.suites.tiny_checkpoint import tiny_checkpoint
+from autograder.suites.tiny_checkpoint import WIDTH, tiny_checkpoint, tiny_logits, tiny_tokenizer
 
 PROMPT = " the cat sat"
 TERMS = 400  # roundings between the ids and a score; the hidden tests say where they come from
@@ -26,20 +24,19 @@ def there(pretrained_model):
     return model, library.AutoTokenizer.from_pretrained(tiny_checkpoint())
 
 
-@cache
-def here():
-    """The same two on this side."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    torch.set_num_threads(1)
-    model = AutoModelForCausalLM.from_pretrained(tiny_checkpoint(), dtype=torch.float32)
-    return model, AutoTokenizer.from_pretrained(tiny_checkpoint())
+def ids_of(text):
+    """The text's tokens, with the one that begins every text."""
+    return tiny_tokenizer().encode(text).ids
 
 
-@torch.no_grad()
 def logits_here(ids):
     """[T, V] for T ids."""
-    return here()[0](torch.tensor([ids]), use_cache=False).logits[0]
+    return tiny_logits(ids).astype(np.float32)
+
+
+def text_of(ids):
+    """The text of some tokens."""
+    return tiny_tokenizer().decode(ids, skip_special_tokens=False)
 
 
 def numbers(pairs):
@@ -84,7 +81,7 @@ def test_load_model(pretrained_model):
     attribute = pretrained_model.library("builtins").getattr
     assert_equal(attribute(model, "dtype"), torch.float32)
     assert_equal(attribute(model, "training"), False)
-    assert_equal(tokenizer.encode(PROMPT), here()[1](PROMPT).input_ids)
+    assert_equal(tokenizer.encode(PROMPT), ids_of(PROMPT))
 
 
 @points(0.5, "The head, applied by hand to the hidden states")
@@ -93,8 +90,8 @@ def test_hidden_states_and_logits(pretrained_model):
     model, _ = there(pretrained_model)
     ids = torch.tensor([[1, 35, 38, 41], [1, 35, 7, 3]])
     hidden, logits = pretrained_model.hidden_states_and_logits(model, ids)
-    assert_shape(hidden, (2, 4, here()[0].config.hidden_size))
-    assert_close(logits, torch.stack([logits_here(row) for row in ids.tolist()]), terms=TERMS)
+    assert_shape(hidden, (2, 4, WIDTH))
+    assert_close(logits, torch.from_numpy(np.stack([logits_here(row) for row in ids.tolist()])), terms=TERMS)
 
 
 @points(0.5, "The probabilities of all tokens sum to 1, the largest first")
@@ -102,36 +99,36 @@ def test_next_token_probabilities(pretrained_model):
     """Softmax runs over the whole vocabulary; asked for all of it, the function gives probabilities that sum to 1."""
     model, tokenizer = there(pretrained_model)
     probabilities = numbers(
-        pretrained_model.next_token_probabilities(model, tokenizer, PROMPT, here()[0].config.vocab_size)
+        pretrained_model.next_token_probabilities(model, tokenizer, PROMPT, tiny_tokenizer().get_vocab_size())
     )
     assert_close(probabilities.sum(), np.float32(1), terms=TERMS)
     assert_equal(bool((np.diff(probabilities) <= 0).all()), True)
     pairs = pretrained_model.next_token_probabilities(model, tokenizer, PROMPT)
     assert_close(numbers(pairs), probabilities[:5], terms=TERMS)
-    best = int(logits_here(here()[1](PROMPT).input_ids)[-1].argmax())
-    assert_equal(pairs[0][0], here()[1].decode([best]))
+    best = int(logits_here(ids_of(PROMPT))[-1].argmax())
+    assert_equal(pairs[0][0], text_of([best]))
 
 
 @points(0.5, "Greedy decoding, with the cache and without")
 def test_generate_greedy(pretrained_model):
     """Each new token is the most probable one after all before it, and the cache changes nothing in that."""
     model, tokenizer = there(pretrained_model)
-    ids = here()[1](PROMPT).input_ids
+    ids = ids_of(PROMPT)
     new = []
     for _ in range(4):
         new.append(int(logits_here(ids + new)[-1].argmax()))
     for use_cache in (False, True):
         got = pretrained_model.generate_greedy(model, tokenizer, PROMPT, 4, use_cache=use_cache)
-        assert_equal(got, here()[1].decode(new))
+        assert_equal(got, text_of(new))
 
 
 @points(0.5, "The surprisal of a token is minus the logarithm of its probability")
 def test_token_surprisals(pretrained_model):
     """Right after the prompt, the model gave every token a probability; that of the token that came is what counts."""
     model, tokenizer = there(pretrained_model)
-    log_probs = logits_here(here()[1](PROMPT).input_ids)[-1].log_softmax(-1)
+    logits = logits_here(ids_of(PROMPT))[-1]
     for text in (" mat", "t"):  # one token each
-        token = here()[1].encode(text, add_special_tokens=False)
+        token = tiny_tokenizer().encode(text, add_special_tokens=False).ids
         pairs = pretrained_model.token_surprisals(model, tokenizer, PROMPT, text)
-        assert_close(numbers(pairs), -log_probs[token].numpy(), terms=TERMS)
+        assert_close(numbers(pairs), np.log(np.exp(logits).sum()) - logits[token], terms=TERMS)
         assert_equal(pairs[0][0], text)
