@@ -1,7 +1,7 @@
 """Collects suites once and runs them against any number of submissions.
 
 The grader stays one warm process: pytest's collection, hypothesis and the references are loaded once, and each
-submission only costs its own tests.
+submission only costs its own calls.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from _pytest.runner import runtestprotocol
 
 from autograder.course import Course, Exercise, GraderError
 from autograder.isolation.near.remote import Call, Session
+from autograder.suites.examples import Examples
 from autograder.suites.plugin import BENCH, INPUTS_TEST, SUITE_FOLDERS, Bench, exercise_of
 
 
@@ -74,7 +75,7 @@ class Suites:
             "unraisableexception",
         ]
         arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
-        config = _prepareconfig([*arguments, *map(str, paths)], [self])
+        config = _prepareconfig([*arguments, *map(str, paths)], [self, Examples()])
         config.stash[BENCH] = self._bench
         config._do_configure()
         self._session = pytest.Session.from_config(config)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from autograder.suites import examples
 from autograder.suites.tiny_checkpoint import tiny_checkpoint, tiny_logits, tiny_tokenizer
 
 
@@ -20,3 +21,22 @@ def test_the_tiny_checkpoint_is_what_transformers_reads(adds_start):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64)
     logits = model(torch.tensor([ids])).logits[0].detach().numpy()
     np.testing.assert_allclose(tiny_logits(ids), logits, rtol=0, atol=1e-5)  # its angles are float32
+
+
+def test_kept_examples_are_those_of_a_plain_run(grader, course, solution, monkeypatch):
+    """The grader asks the same, in the same order, as hypothesis does when it draws every time."""
+    attention = course.exercise("attention")
+    sources = {name: solution(name) for name in ("softmax", "attention")}
+    kept = [grader.run(attention, sources)[1].calls for _ in range(2)]
+    monkeypatch.setattr(examples, "DataObject", object)  # a test that draws inside is left to hypothesis
+    plain = grader.run(attention, sources)[1].calls
+    assert len(plain) > 300
+    for calls in kept:
+        assert [call.message for call in calls] == [call.message for call in plain]
+
+
+def test_a_student_sees_the_smallest_example(grade_softmax, solution):
+    """Of a visible property that fails, hypothesis finds the simplest case."""
+    wrong = solution("softmax").replace("/ np.sum(exponentials, axis=axis, keepdims=True)", "/ np.sum(exponentials)")
+    (test,) = [t for t in grade_softmax(wrong).tests if t.name == "slices_sum_to_one"]
+    assert "softmax([[0., 0.]," in test.feedback

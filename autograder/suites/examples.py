@@ -1,0 +1,65 @@
+"""The examples of a property test, drawn once: they are the same for every submission, and cost more than their calls.
+
+Hypothesis itself draws them, as it would in a plain pytest run. It is asked again only where it alone can help: to find
+the smallest example that fails, for a test whose examples students see.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis.internal.entropy import deterministic_PRNG
+from hypothesis.strategies import DataObject
+
+Example = Mapping[str, Any]
+
+
+class Examples:
+    """Runs property tests on examples that it keeps."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[pytest.Function, Sequence[Example]] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> object:
+        """Runs a property test; other tests are left to pytest."""
+        test: Any = pyfuncitem.obj
+        if not hypothesis.is_hypothesis_test(test):
+            return None
+        fixtures = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        if pyfuncitem not in self._drawn:
+            self._drawn[pyfuncitem] = _draw(test, fixtures)
+        examples = self._drawn[pyfuncitem]
+        if any(isinstance(value, DataObject) for example in examples for value in example.values()):
+            return None  # what comes next is drawn inside the test
+        try:
+            for example in examples:
+                with deterministic_PRNG():
+                    test.hypothesis.inner_test(**fixtures, **deepcopy(dict(example)))
+        except Exception:
+            if hypothesis.Phase.shrink in test._hypothesis_internal_use_settings.phases:
+                test(**fixtures)
+            raise
+        return True
+
+
+def _draw(test: Any, fixtures: Mapping[str, Any]) -> list[Example]:
+    """What hypothesis hands to the test."""
+    drawn: list[Example] = []
+    inner = test.hypothesis.inner_test
+
+    @functools.wraps(inner)  # its name and source are the seed
+    def record(**arguments: Any) -> None:
+        drawn.append({name: value for name, value in arguments.items() if name not in fixtures})
+
+    test.hypothesis.inner_test = record
+    try:
+        test(**fixtures)
+    finally:
+        test.hypothesis.inner_test = inner
+    return drawn
