@@ -99,10 +99,10 @@ def test_temperature_values(decoding, seed, shape, dtype, temperature):
 
 
 @points(0.75, "Top-k: each row keeps its own k largest logits")
-@given(seed=seeds(), shape=SHAPES, dtype=DTYPES, data=st.data())
-def test_top_k_values(decoding, seed, shape, dtype, data):
+@given(seed=seeds(), shape=SHAPES, dtype=DTYPES, more=st.integers(0, 100))
+def test_top_k_values(decoding, seed, shape, dtype, more):
     """A row keeps its own k largest logits, exactly as they were; every other becomes -inf, no other number."""
-    logits, k = normal(seed, shape, dtype), data.draw(st.integers(1, shape[-1]))
+    logits, k = normal(seed, shape, dtype), 1 + more % shape[-1]
     assert_equal(decoding.top_k_filter(logits, k), row_by_row(logits, lambda row: largest(row, k)))
 
 

@@ -21,6 +21,7 @@ from autograder.suites import (
 )
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 6))
+MATRICES = SHAPES.flatmap(lambda shape: arrays(shape, low=-1, high=1))
 FLOAT32_STEPS, FLOAT16_STEPS = 1e-4, 0.13
 
 
@@ -57,10 +58,10 @@ def assert_nearest(quantized, weights, expected_scale, slack=FLOAT32_STEPS):
 
 
 @points(1, "One scale for all: each weight goes to the nearest step")
-@given(data=st.data(), shape=SHAPES, size=st.sampled_from([0.02, 1.0, 50.0]))
-def test_one_scale(quantization, data, shape, size):
+@given(weights=MATRICES, size=st.sampled_from([0.02, 1.0, 50.0]))
+def test_one_scale(quantization, weights, size):
     """The scale is the largest size of all weights over 127; a weight over the scale, rounded, is its whole number."""
-    weights = data.draw(arrays(shape, low=-size, high=size))
+    weights = size * weights
     weights[0, -1] = -size  # not all zero, and the largest is negative
     quantized, scale = quantize(quantization, weights)
     assert_scale(scale, scale_of(weights, per_row=False))
@@ -68,12 +69,12 @@ def test_one_scale(quantization, data, shape, size):
 
 
 @points(1, "A scale for each row: each weight goes to the nearest step of its row")
-@given(data=st.data(), shape=SHAPES, sizes=st.permutations([1e-3, 0.5, 1.0, 200.0]))
-def test_per_row(quantization, data, shape, sizes):
+@given(weights=MATRICES, sizes=st.permutations([1e-3, 0.5, 1.0, 200.0]))
+def test_per_row(quantization, weights, sizes):
     """With `per_row=True`, the scale of a row is the largest size in it over 127, whatever the other rows hold."""
-    sizes = np.array(sizes)[: shape[0], None]
-    weights = data.draw(arrays(shape, low=-1, high=1)) * sizes
-    weights[:, :1] = sizes * np.array([[-1], [1], [-1], [1]])[: shape[0]]
+    sizes = np.array(sizes)[: len(weights), None]
+    weights = weights * sizes
+    weights[:, :1] = sizes * np.array([[-1], [1], [-1], [1]])[: len(weights)]
     quantized, scale = quantize(quantization, weights, per_row=True)
     assert_scale(scale, scale_of(weights, per_row=True))
     assert_nearest(quantized, weights, scale_of(weights, per_row=True))
@@ -110,13 +111,17 @@ def test_zeros(quantization, weights):
 
 
 @points(0.5, "Weights of any size, however small or large")
-@given(data=st.data(), exponent=st.sampled_from([-60, -40, -10, 10, 60]), per_row=st.booleans())
-def test_any_size(quantization, data, exponent, per_row):
+@given(
+    weights=arrays((2, 5), low=-1, high=1, dtype=np.float32),
+    exponent=st.sampled_from([-60, -40, -10, 10, 60]),
+    per_row=st.booleans(),
+)
+def test_any_size(quantization, weights, exponent, per_row):
     """Twice the weights have twice the scale and the same whole numbers.
 
     A small number that is added to the scale, to be safe from zeros, breaks that for small weights.
     """
-    weights = data.draw(arrays((2, 5), low=-1, high=1, dtype=np.float32)) * np.float32(2.0**exponent)
+    weights = weights * np.float32(2.0**exponent)
     weights[:, 1] = 2.0**exponent
     quantized, scale = quantize(quantization, weights, per_row=per_row)
     assert_scale(scale, scale_of(weights, per_row))
@@ -140,11 +145,14 @@ def test_symmetry(quantization, weights):
 
 
 @points(0.5, "float32, float16 and whole numbers are weights, too")
-@given(data=st.data(), per_row=st.booleans())
-def test_dtypes(quantization, data, per_row):
+@given(
+    single=arrays((3, 4), low=-8, high=8, dtype=np.float32),
+    half=arrays((3, 4), low=-8, high=8, dtype=np.float16),
+    per_row=st.booleans(),
+)
+def test_dtypes(quantization, single, half, per_row):
     """Whatever the dtype of the weights, the whole numbers are int8 and the scale is a fraction."""
-    for dtype, slack in ((np.float32, FLOAT32_STEPS), (np.float16, FLOAT16_STEPS)):
-        weights = data.draw(arrays((3, 4), low=-8, high=8, dtype=dtype))
+    for weights, slack in ((single, FLOAT32_STEPS), (half, FLOAT16_STEPS)):
         weights[:, 0] = 8
         quantized, _ = quantize(quantization, weights, per_row=per_row)
         assert_nearest(quantized, weights, scale_of(weights, per_row), slack)
@@ -155,11 +163,11 @@ def test_dtypes(quantization, data, per_row):
 
 
 @points(0.5, "Back to float32: whole numbers times their scale")
-@given(data=st.data(), shape=SHAPES, dtype=st.sampled_from([np.float32, np.float64]))
-def test_dequantize(quantization, data, shape, dtype):
+@given(numbers=MATRICES, scales=arrays((4, 1), low=1e-3, high=10), dtype=st.sampled_from([np.float32, np.float64]))
+def test_dequantize(quantization, numbers, scales, dtype):
     """Each weight is its whole number times the scale: the one scale, or that of its row. The result is float32."""
-    quantized = data.draw(arrays(shape, low=-127, high=127)).astype(np.int8)
-    columns = data.draw(arrays((shape[0], 1), low=1e-3, high=10, dtype=dtype))
+    quantized = (127 * numbers).astype(np.int8)
+    columns = scales[: len(numbers)].astype(dtype)
     for scale in (columns, np.array(columns[0, 0]), columns[0, 0]):
         got = quantization.dequantize(quantized, scale)
         assert_dtype(got, np.float32)
