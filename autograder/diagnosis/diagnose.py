@@ -37,7 +37,7 @@ class Knowledge(Protocol):
         """What is right, by the calls' keys."""
 
     def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
-        """The known mistakes; those may be left out that give something else than what was given."""
+        """The known mistakes; those may be left out that cannot explain what was given."""
 
 
 class Replays:
@@ -63,19 +63,28 @@ class Replays:
         return {key: found for key, found in once.items() if key in again and found.agrees(again[key])}
 
     def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
-        """See `Knowledge`. A mistake is replayed up to the first call that speaks against it."""
+        """See `Knowledge`. A mistake that explains no wrong answer is left out, and is not replayed any further."""
         right = self.right(calls)
-        suspects = []
-        for hint, variant in self._mistakes:
-            shows: dict[str, Signature] = {}
-            for key, found in variant.answers(calls):
-                if key in right and not found.agrees(right[key]):
-                    if key in given and not given[key].agrees(found):
-                        break
-                    shows[key] = found
-            else:
-                suspects.append(Suspect(hint, shows))
-        return suspects
+        wrong = {key for key, found in given.items() if key in right and not found.agrees(right[key])}
+        return [
+            Suspect(hint, shows)
+            for hint, variant in self._mistakes
+            if (not given or any(found.agrees(given[key]) for key, found in variant.answers(calls, only=wrong)))
+            and (shows := _shows(variant, calls, right, given)) is not None
+        ]
+
+
+def _shows(
+    variant: Variant, calls: Sequence[KeyedCall], right: Mapping[str, Signature], given: Mapping[str, Signature]
+) -> dict[str, Signature] | None:
+    """Where a mistake does not give what is right, and what; None when the submission gave something else there."""
+    shows: dict[str, Signature] = {}
+    for key, found in variant.answers(calls):
+        if key in right and not found.agrees(right[key]):
+            if key in given and not given[key].agrees(found):
+                return None
+            shows[key] = found
+    return shows
 
 
 def diagnose(outcomes: Sequence[Outcome], knowledge: Knowledge) -> list[Hint]:

@@ -94,10 +94,15 @@ def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
                 histories[handle.id] = f"{key}.{place}"
         if request.kind == "pretend" and not request.kwargs:
             state = ""
-        elif request.kind == "pretend" or (call.of_library and not any(handles(call.value))):
+        elif sets_the_scene(call):
             state = hashlib.sha256(encode((request.kind, *plain))).hexdigest()[:24]
         result.append(KeyedCall(key, call))
     return result
+
+
+def sets_the_scene(call: Call) -> bool:
+    """Whether it may change what later calls give without an object that they share: it pretends, or asks a library."""
+    return call.request.kind == "pretend" or (call.of_library and not any(handles(call.value)))
 
 
 def signature(value: Any, trouble: Trouble | None, changed: Sequence[str]) -> Signature:

@@ -6,11 +6,11 @@ import contextlib
 import importlib
 import io
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from autograder.diagnosis.evidence import KeyedCall, Signature, signature
+from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
 from autograder.isolation.far.importer import MemoryImporter
@@ -26,38 +26,45 @@ class Variant:
         self.known: dict[str, Signature] = {}
         self._module: ModuleType | None = None
 
-    def answers(self, calls: Sequence[KeyedCall], seed: int = 0) -> Iterator[tuple[str, Signature]]:
+    def answers(
+        self, calls: Sequence[KeyedCall], only: Container[str] | None = None, seed: int = 0
+    ) -> Iterator[tuple[str, Signature]]:
         """The signatures for these calls by their keys, one after the other, so that one may stop at any.
 
-        A call that needs an object that was never made has none.
-        """
-        if all(key in self.known for key, _ in calls):
-            yield from ((key, self.known[key]) for key, _ in calls)
-            return
-        replayed: Iterable[tuple[str, Signature]] = self._replay(calls, seed)
-        if any(call.of_library for _, call in calls):
-            replayed = list(replayed)  # what a suite does to a library it also undoes, if it comes to its end
-        for key, found in replayed:
-            self.known[key] = found
-            yield key, found
+        A call that needs an object that was never made has none. What is known is not done again, unless a later call
+        needs the objects that it makes or changes.
 
-    def _replay(self, calls: Sequence[KeyedCall], seed: int) -> Iterator[tuple[str, Signature]]:
+        Args:
+            calls: in the order in which they were made.
+            only: the keys that are asked for; all when None.
+            seed: of the random numbers.
+        """
+        asked = [only is None or key in only for key, _ in calls]
+        needed = _needed(
+            calls, [wanted and key not in self.known for wanted, (key, _) in zip(asked, calls, strict=True)]
+        )
+        steps = self._replay(calls, asked, needed, seed)
+        if any(calls[place].call.of_library for place in needed):
+            return iter(list(steps))  # what a suite does to a library it also undoes, if it comes to its end
+        return steps
+
+    def _replay(
+        self, calls: Sequence[KeyedCall], asked: Sequence[bool], needed: Container[int], seed: int
+    ) -> Iterator[tuple[str, Signature]]:
         with _quietly(), _seeded(seed):
             executor = Executor({self.name: self._load()})
             stand_ins: dict[int, Handle] = {}  # the submission's handles to ours
             try:
-                for key, call in calls:
-                    if key in self.known and not call.has_objects:
-                        yield key, self.known[key]  # and nothing else depends on it
-                        continue
-                    request = _translated(call.request, stand_ins)
-                    if request is None:
-                        continue
-                    value, trouble, changed = _perform(executor, request)
-                    if trouble is None:
-                        pairs = zip(handles(call.value), handles(value), strict=False)
-                        stand_ins.update({theirs.id: ours for theirs, ours in pairs})
-                    yield key, signature(value, trouble, changed)
+                for place, (key, call) in enumerate(calls):
+                    if place in needed and (request := _translated(call.request, stand_ins)) is not None:
+                        value, trouble, changed = _perform(executor, request)
+                        if trouble is None:
+                            pairs = zip(handles(call.value), handles(value), strict=False)
+                            stand_ins.update({theirs.id: ours for theirs, ours in pairs})
+                        if key not in self.known:
+                            self.known[key] = signature(value, trouble, changed)
+                    if asked[place] and key in self.known:
+                        yield key, self.known[key]
             finally:
                 executor.pretences.close()
 
@@ -70,6 +77,24 @@ class Variant:
             finally:
                 importer.remove()
         return self._module
+
+
+def _needed(calls: Sequence[KeyedCall], unknown: Sequence[bool]) -> set[int]:
+    """The places of the unknown calls, of all that made or changed what they use, and of what was done to libraries."""
+    needed: set[int] = set()
+    wanted: set[int] = set()
+    for place in reversed(range(len(calls))):
+        call = calls[place].call
+        uses, makes = _ids((call.request.path, call.request.args, dict(call.request.kwargs))), _ids(call.value)
+        if unknown[place] or wanted & (uses | makes) or (needed and sets_the_scene(call)):
+            needed.add(place)
+            wanted |= uses
+    first = min((place for place in needed if sets_the_scene(calls[place].call)), default=len(calls))
+    return needed | {place for place in range(first, len(calls)) if sets_the_scene(calls[place].call)}
+
+
+def _ids(value: Any) -> set[int]:
+    return {handle.id for handle in handles(value)}
 
 
 def _perform(executor: Executor, request: Request) -> tuple[Any, Trouble | None, list[str]]:
