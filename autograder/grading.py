@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from autograder.course import Course, Exercise, holes
-from autograder.diagnosis.diagnose import Knowledge, diagnose
+from autograder.diagnosis.diagnose import Knowledge, diagnose, foundations_within
 from autograder.diagnosis.fingerprints import knowledge
 from autograder.grades import ExerciseGrade, Grade, TestResult
 from autograder.isolation.near.remote import Session, Stopped
@@ -16,7 +16,8 @@ from autograder.suites.explain import Explainer
 from autograder.suites.runner import Outcome, Suites
 
 VISIBLE = ("visible",)
-EVERYTHING = ("visible", "hidden")
+HIDDEN = ("hidden",)
+EVERYTHING = VISIBLE + HIDDEN
 Opener = Callable[[Sequence[str]], Session]
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
 
@@ -111,7 +112,8 @@ class Grader:
             status = kind if kind in ("timeout", "crashed") else "error"
             return self._ungraded(exercise.name, status, explainer.loading(session.loading_trouble))
         tests = tuple(_result(outcome, explainer) for outcome in outcomes)
-        hints = tuple(diagnose(outcomes, self.knowledge(exercise.name)))
+        uses = foundations_within(sources[exercise.name], session.definitions)
+        hints = tuple(diagnose(outcomes, self.knowledge(exercise.name), uses))
         output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
         return ExerciseGrade(exercise.name, _status(outcomes), tests, hints=hints, output=output)
 

@@ -23,7 +23,7 @@ import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, ParentNodeProvider
 
 from autograder.course import Budget, Course, Exercise, load_course
-from autograder.grading import EVERYTHING, Grader
+from autograder.grading import HIDDEN, Grader
 from autograder.isolation.near.worker import start_worker
 
 QUICK = Budget(call=3.0, load=20.0, exercise=30.0, restarts=0)  # a mutant that loops for ever is killed
@@ -235,7 +235,7 @@ def _run_one(job: tuple[Path, str, int]) -> Report:
     reasons = equivalents(course, name)
     worker = start_worker()
     try:
-        grader = Grader.start(course, [exercise], EVERYTHING, worker, locked=False)
+        grader = Grader.start(course, [exercise], HIDDEN, worker, locked=False)
         chosen = mutants(course.solution(name).read_text(encoding="utf-8"))[::sample]
         alive = [mutant.change for mutant in chosen if grader.survives(exercise, mutant.source)]
     finally:
@@ -247,10 +247,14 @@ def _run_one(job: tuple[Path, str, int]) -> Report:
 
 def equivalents(course: Course, name: str) -> dict[str, str]:
     """The mutants that are known to do what the solution does, with the reason why."""
-    path = course.root / "tests" / "mutants" / f"{name}.toml"
+    path = _list(course, name)
     if not path.is_file():
         return {}
     return {entry["mutant"]: entry["reason"] for entry in tomllib.loads(path.read_text(encoding="utf-8"))["equivalent"]}
+
+
+def _list(course: Course, name: str) -> Path:
+    return course.root / "tests" / "mutants" / f"{name}.toml"
 
 
 def store(course: Course, reports: Sequence[Report]) -> None:
@@ -279,8 +283,8 @@ def standing(course: Course, name: str) -> str:
 
 
 def _digest(course: Course, name: str) -> str:
-    files = (course.solution(name), course.suite(name, "hidden"), course.suite(name, "visible"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    files = (course.solution(name), course.suite(name, "hidden"), _list(course, name))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()[:16]
 
 
 def _depend(line: cst.SimpleStatementLine, following: cst.SimpleStatementLine) -> bool:

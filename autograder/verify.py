@@ -11,7 +11,7 @@ from pathlib import Path
 from autograder.course import Course, CourseError, Exercise, load_course
 from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
-from autograder.diagnosis.diagnose import Knowledge, Suspect, diagnose
+from autograder.diagnosis.diagnose import Knowledge, Suspect, diagnose, foundations_within
 from autograder.diagnosis.evidence import KeyedCall, Signature
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
@@ -154,7 +154,8 @@ class _Verification:
             named = {hint.mistake for hint in grade.hints}
             self.report.diagnosed += mistake.id in named
             # With this mistake out of the catalogue, whatever is named is not what was done.
-            unknown = diagnose(outcomes, _Without(knowledge, mistake.id))
+            uses = foundations_within(mistake.source, session.definitions)
+            unknown = diagnose(outcomes, _Without(knowledge, mistake.id), uses)
             for wrong in (named | {hint.mistake for hint in unknown}) - {mistake.id}:
                 self.complain(f"the mistake {mistake.id} is taken for {wrong}")
 

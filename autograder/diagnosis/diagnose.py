@@ -8,19 +8,22 @@ is said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from autograder.course import Course
 from autograder.diagnosis.catalogue import known_mistakes
-from autograder.diagnosis.evidence import Evidence, KeyedCall, Signature, evidence, keyed
+from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, keyed
 from autograder.diagnosis.replay import Variant
 from autograder.grades import Hint
 from autograder.isolation.between.executor import handles
 from autograder.isolation.near.remote import Call
 from autograder.suites.runner import Outcome
 
-FROM_FAILED, FROM_PASSED = 16, 6  # how many of a test's last calls are looked at
+FIRST, LAST = 24, 16  # how many of a test's calls are looked at: its edge cases come first, and a failure is the last
+MANY = 100  # definitions in one file
+TRIED = 6  # how many wrong answers of a function a mistake may fail to explain before it is given up
 
 
 class Suspect(NamedTuple):
@@ -65,11 +68,15 @@ class Replays:
     def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
         """See `Knowledge`. A mistake that explains no wrong answer is left out, and is not replayed any further."""
         right = self.right(calls)
-        wrong = {key for key, found in given.items() if key in right and not found.agrees(right[key])}
+        wrong: dict[str, list[str]] = {}
+        for key, call in calls:
+            if key in given and key in right and not given[key].agrees(right[key]):
+                wrong.setdefault(call.name, []).append(key)
+        tried = {keys[i * len(keys) // TRIED] for keys in wrong.values() for i in range(TRIED)}
         return [
             Suspect(hint, shows)
             for hint, variant in self._mistakes
-            if (not given or any(found.agrees(given[key]) for key, found in variant.answers(calls, only=wrong)))
+            if (not given or any(found.agrees(given[key]) for key, found in variant.answers(calls, only=tried)))
             and (shows := _shows(variant, calls, right, given)) is not None
         ]
 
@@ -87,38 +94,70 @@ def _shows(
     return shows
 
 
-def diagnose(outcomes: Sequence[Outcome], knowledge: Knowledge) -> list[Hint]:
-    """The mistakes that the submission's author made, in the catalogue's order."""
+def diagnose(
+    outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[str, Collection[str]] | None = None
+) -> list[Hint]:
+    """The mistakes that the submission's author made, in the catalogue's order.
+
+    Args:
+        outcomes: of all the exercise's tests.
+        knowledge: what is known of the exercise.
+        uses: for each function and class the others that it is built on. What goes wrong in one goes wrong in those
+            above it, so nothing is said about a function while one that it uses is wrong for an unknown reason.
+    """
     if all(outcome.status == "passed" for outcome in outcomes):
         return []
     calls = keyed(chosen_calls(outcomes))
     right = knowledge.right(calls)
     facts = [fact for fact in evidence(calls) if fact.key in right]
-    wrong = {fact.key: fact for fact in facts if not fact.signature.agrees(right[fact.key])}
+    wrong: dict[str, set[str]] = {}
+    for fact in facts:
+        if not fact.signature.agrees(right[fact.key]):
+            wrong.setdefault(fact.target, set()).add(fact.key)
     if not wrong:
         return []
     given = {fact.key: fact.signature for fact in facts}
     possible = [s for s in knowledge.suspects(calls, given) if _is_possible(s, given)]
-    named: list[Hint] = []
-    for target in dict.fromkeys(fact.target for fact in wrong.values()):
-        named += _explanation({key: fact for key, fact in wrong.items() if fact.target == target}, possible)
+    explained = {target: _explanation(keys, possible) for target, keys in wrong.items()}
+    unknown = {target.split(".")[0] for target, hints in explained.items() if not hints}
+    named = [
+        hint
+        for target, hints in explained.items()
+        if not unknown & set((uses or {}).get(target.split(".")[0], ()))
+        for hint in hints
+    ]
     return [suspect.hint for suspect in possible if suspect.hint in named]
 
 
+def foundations_within(source: str, definitions: Mapping[str, tuple[int, int]]) -> dict[str, set[str]]:
+    """For each function and class of a file the others that its text names, and those that these name, and so on."""
+    lines = source.splitlines()
+    places = [*definitions.items()][:MANY]  # they come from the far side
+    words = {name: set(re.findall(r"\w+", "\n".join(lines[first - 1 : last]))) for name, (first, last) in places}
+    found: dict[str, set[str]] = {}
+    for name in words:
+        reached: set[str] = set()
+        queue = [name]
+        while queue:
+            new = words.keys() & words[queue.pop()] - reached - {name}
+            reached |= new
+            queue += new
+        found[name] = reached
+    return found
+
+
 def chosen_calls(outcomes: Sequence[Outcome]) -> list[Call]:
-    """The last calls of every test, the failing one among them, with all that made the objects that they use."""
+    """The first and last calls of every test, with all that made the objects that they use."""
     chosen: list[Call] = []
     for outcome in outcomes:
-        last = outcome.calls[-(FROM_FAILED if outcome.status == "failed" else FROM_PASSED) :]
-        wanted = {handle.id for call in last for handle in _uses(call)}
-        earlier = outcome.calls[: len(outcome.calls) - len(last)]
-        before: list[Call] = []
-        for call in reversed(earlier):
-            touched = {handle.id for handle in (*_uses(call), *handles(call.value))}
-            if touched & wanted:
-                wanted |= {handle.id for handle in _uses(call)}
-                before.append(call)
-        chosen += [*reversed(before), *last]
+        calls, wanted, kept = outcome.calls, set[int](), list[Call]()
+        for place in reversed(range(len(calls))):
+            uses = {handle.id for handle in _uses(calls[place])}
+            makes = {handle.id for handle in handles(calls[place].value)}
+            if place < FIRST or place >= len(calls) - LAST or wanted & (uses | makes):
+                wanted |= uses
+                kept.append(calls[place])
+        chosen += reversed(kept)
     return chosen
 
 
@@ -132,7 +171,7 @@ def _is_possible(suspect: Suspect, given: Mapping[str, Signature]) -> bool:
     return all(ours.agrees(theirs) for ours, theirs in shown) and any(theirs.telling for _, theirs in shown)
 
 
-def _explanation(wrong: Mapping[str, Evidence], possible: Sequence[Suspect]) -> list[Hint]:
+def _explanation(wrong: Collection[str], possible: Sequence[Suspect]) -> list[Hint]:
     """The fewest mistakes that explain all wrong answers of one function, if that is unambiguous."""
     left, named = set(wrong), []
     while left:

@@ -108,13 +108,11 @@ def _slices(actual: np.ndarray, wanted: np.ndarray, wrong: np.ndarray) -> str:
 
 def _where(bad: np.ndarray) -> str:
     """The slices that hold all that is wrong, if they are wrong throughout and others are right."""
-    names = {0: "position", 1: "column"} if bad.ndim <= 2 else {}
-    for axis in range(bad.ndim) if bad.ndim > 1 or bad.size > 1 else ():
+    for axis in range(bad.ndim) if bad.size > 1 else ():
         others = tuple(i for i in range(bad.ndim) if i != axis)
         some, whole = np.asarray(bad.any(axis=others)), np.asarray(bad.all(axis=others))
         if not some.all() and np.array_equal(some, whole):
-            name = "row" if axis == 0 and bad.ndim == 2 else names.get(axis, f"place along axis {axis},")
-            return f" in {name} {_listed(np.flatnonzero(some), len(some))}"
+            return _places(np.flatnonzero(some), len(some), _NAMES.get((bad.ndim, axis), f"place along axis {axis}"))
     if bad.ndim == 2 and bad.shape[0] > 1 and bad.any():
         if not np.tril(bad).any():
             return " only above the diagonal"
@@ -125,13 +123,19 @@ def _where(bad: np.ndarray) -> str:
     return ""
 
 
-def _listed(places: np.ndarray, count: int) -> str:
+_NAMES = {(1, 0): "place", (2, 0): "row", (2, 1): "column"}
+
+
+def _places(places: np.ndarray, count: int, name: str) -> str:
+    """Some of `count` places, as " in row 2", " in the last column", " in every row but 0" or " in rows 0, 2"."""
+    noun, _, axis = name.partition(" ")
+    axis = axis and f" {axis}"
     if len(places) == 1:
-        return "the last" if places[0] == count - 1 and count > 1 else str(places[0])
-    if len(places) == count - 1 and count > 2:
+        return f" in the last {name}" if places[0] == count - 1 else f" in {noun} {places[0]}{axis}"
+    if len(places) == count - 1:
         missing = next(i for i in range(count) if i not in places)
-        return f"all but {missing}"
-    return ", ".join(map(str, places[:6])) + ("..." if len(places) > 6 else "")
+        return f" in every {name} but {'the last' if missing == count - 1 else missing}"
+    return f" in {noun}s {', '.join(map(str, places[:6]))}{', ...' if len(places) > 6 else ''}{axis}"
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

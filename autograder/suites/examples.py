@@ -37,15 +37,24 @@ class Examples:
         examples = self._drawn[pyfuncitem]
         if any(isinstance(value, DataObject) for example in examples for value in example.values()):
             return None  # what comes next is drawn inside the test
+        failures = [(example, error) for example in examples if (error := _failure(test, fixtures, example))]
+        if not failures:
+            return True
+        # All examples were asked, for a diagnosis learns from each. The one that is reported comes last.
+        example, error = failures[0]
+        if hypothesis.Phase.shrink in test._hypothesis_internal_use_settings.phases:
+            test(**fixtures)
+        raise _failure(test, fixtures, example) or error
+
+
+def _failure(test: Any, fixtures: Mapping[str, Any], example: Example) -> Exception | None:
+    """What the test raises for one example."""
+    with deterministic_PRNG():
         try:
-            for example in examples:
-                with deterministic_PRNG():
-                    test.hypothesis.inner_test(**fixtures, **deepcopy(dict(example)))
-        except Exception:
-            if hypothesis.Phase.shrink in test._hypothesis_internal_use_settings.phases:
-                test(**fixtures)
-            raise
-        return True
+            test.hypothesis.inner_test(**fixtures, **deepcopy(dict(example)))
+        except Exception as error:
+            return error
+    return None
 
 
 def _draw(test: Any, fixtures: Mapping[str, Any]) -> list[Example]:

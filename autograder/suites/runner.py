@@ -129,17 +129,18 @@ class Suites:
     def _run_test(
         self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None]
     ) -> Outcome:
-        outcome = Outcome(test, "passed")
+        error: BaseException | None = None
+        calls: list[Call] = []
+        failing: list[Call] = []  # what is reported comes last
         for item in items:
             begun = len(self._bench.calls)
             self._errors.clear()
             runtestprotocol(item, log=False, nextitem=following[item])
-            if self._errors and outcome.status == "passed":
-                error = self._errors[id(item)]
-                outcome = Outcome(test, "failed", error, tuple(self._bench.calls[begun:]))
-            elif outcome.status == "passed":
-                outcome = Outcome(test, "passed", None, (*outcome.calls, *self._bench.calls[begun:]))
-        return outcome
+            if self._errors and error is None:
+                error, failing = self._errors[id(item)], self._bench.calls[begun:]
+            else:
+                calls += self._bench.calls[begun:]
+        return Outcome(test, "failed" if error else "passed", error, (*calls, *failing))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
