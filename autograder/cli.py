@@ -9,13 +9,11 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from autograder.loop.commands import add_commands, add_plain
+from autograder.reports.console import open_console
 
 OK, BELOW, USAGE, FAILED = 0, 1, 2, 3
 
@@ -52,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
     check.add_argument("--strict", action="store_true", help="exit 0 only when all that was asked passes")
     check.add_argument("--json", action="store_true", help="print the grade as JSON")
+    add_plain(check)
     _add_reports(check)
     check.set_defaults(run=_check)
 
@@ -65,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--processes", type=int, metavar="N", help="how many at a time (one a core)")
     grade.add_argument("--dask", metavar="ADDRESS", help="on a Dask cluster; `local` starts one here")
     grade.add_argument("--trust-submissions", action="store_true", help="run them unprotected")
+    add_plain(grade)
     _add_reports(grade)
     grade.set_defaults(run=_grade)
 
@@ -104,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     hint.add_argument("exercise", metavar="EXERCISE")
     hint.set_defaults(run=_hint)
 
+    add_commands(commands)
+
     exercises = commands.add_parser("exercises", help="write exercises/ from solutions/")
     exercises.set_defaults(run=_exercises)
     return parser
@@ -121,21 +123,17 @@ def _check(options: argparse.Namespace, course: Course) -> int:
     exercises = course.select(options.exercises)
     worker = _warm_worker(exercises)
     from autograder.grades import as_json
-    from autograder.grading import VISIBLE, Grader
+    from autograder.loop.grader import check
     from autograder.reports.terminal import print_check
-    from autograder.submission import read_submission
 
     try:
-        folder = course.root / "exercises"
-        if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}.")
-        grade = Grader.start(course, exercises, VISIBLE, worker, locked=False).grade(read_submission(folder, course))
+        grade = check(course, exercises, worker)
     finally:
         worker.close()
     if options.json:
         print(json.dumps(as_json(grade), indent=2))
     else:
-        print_check(_console(), course, grade)
+        print_check(open_console(options.plain), course, grade)
     write_reports(options.report, course, [grade])
     unfinished = {"passed"} if options.strict else {"passed", "not_started"}
     return OK if all(exercise.status in unfinished for exercise in grade.exercises) else BELOW
@@ -178,7 +176,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     if options.json:
         print(json.dumps([as_json(grade) for grade in ordered], indent=2))
     else:
-        print_grades(_console(), ordered)
+        print_grades(open_console(options.plain), ordered)
     write_reports(options.report, course, ordered)
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -287,12 +285,6 @@ def _warm_worker(exercises: Sequence[Exercise]) -> Worker:
     worker = start_worker()
     worker.prepare(list(dict.fromkeys(library for exercise in exercises for library in exercise.libraries)))
     return worker
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, soft_wrap=False)
 
 
 def _say(error: object, code: int) -> int:

@@ -29,6 +29,7 @@ class Grader:
     Attributes:
         exercises: what is graded, in the course's order.
         locked: whether submissions are shut in.
+        known: what is known of the exercises' calls, once it was needed.
     """
 
     course: Course
@@ -36,7 +37,7 @@ class Grader:
     suites: Suites
     worker: Worker
     locked: bool
-    _known: dict[str, Knowledge] = field(default_factory=dict)
+    known: dict[str, Knowledge] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -119,9 +120,9 @@ class Grader:
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
-        if name not in self._known:
-            self._known[name] = knowledge(self.course, name)
-        return self._known[name]
+        if name not in self.known:
+            self.known[name] = knowledge(self.course, name)
+        return self.known[name]
 
     def _ungraded(self, name: str, status: str, feedback: str) -> ExerciseGrade:
         tests = (

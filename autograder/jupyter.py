@@ -1,7 +1,8 @@
 """In Jupyter: `%load_ext autograder.jupyter`, then `%check softmax` or `%%check softmax` on top of a cell.
 
-What is checked is what stands in the notebook's memory now: each function and class as it was last run. Exercises that
-it builds on are taken from the notebooks beside it, also by `import`.
+In the notebook of an exercise the name can be left out. What is checked is what stands in the notebook's memory now:
+each function and class as it was last run. Exercises that it builds on are taken from the notebooks beside it, also by
+`import`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import ast
 import os
 import re
 import sys
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -22,11 +23,16 @@ from IPython.display import display
 
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.grades import ExerciseGrade
-from autograder.grading import VISIBLE, Grader, foundations
+from autograder.grading import foundations
 from autograder.isolation.far.importer import MemoryImporter
+from autograder.isolation.near.remote import Session
 from autograder.isolation.near.worker import start_worker
+from autograder.loop.grader import StudentGrader
+from autograder.reports.heatmap import heatmap
 from autograder.reports.notebook import as_html, as_text
-from autograder.submission import Submission, SubmissionError, read_submission
+from autograder.submission import Submission, SubmissionError, module_name, read_submission
+from autograder.suites.compare import Mismatch, as_numpy
+from autograder.suites.runner import Outcome
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -43,19 +49,21 @@ class Checks:
     """The checks of one notebook; each exercise's grader stays warm."""
 
     shell: InteractiveShell
-    _graders: dict[str, Grader] = field(default_factory=dict)
+    _graders: dict[str, DrawingGrader] = field(default_factory=dict)
 
     def line(self, line: str) -> float | None:
         """`%check softmax` shows how the exercise stands and returns its points, which nbgrader reads."""
         try:
             course = find_course()
-            grade = self.check(course, course.exercise(line.strip()))
+            exercise = course.exercise(line.strip() or self._notebook(course))
+            grade = self.check(course, exercise)
         except (CourseError, GraderError) as error:
             print(error)
             return 0.0
         if os.environ.get("NBGRADER_EXECUTION") == "validate" and grade.score < grade.max_score:
             print(as_text(grade), file=sys.stderr)  # the only words of a cell that `nbgrader validate` shows
-        display({"text/html": as_html(grade), "text/plain": as_text(grade)}, raw=True)  # type: ignore[no-untyped-call]
+        html = as_html(grade, self._graders[exercise.name].drawings)
+        display({"text/html": html, "text/plain": as_text(grade)}, raw=True)  # type: ignore[no-untyped-call]
         return grade.score
 
     def cell(self, line: str, cell: str) -> float | None:
@@ -71,9 +79,44 @@ class Checks:
             if (source := _beside(base, course)) is not None:
                 sources[base] = source
         if exercise.name not in self._graders:
-            self._graders[exercise.name] = Grader.start(course, [exercise], VISIBLE, start_worker(), locked=False)
-        grade = self._graders[exercise.name].grade(Submission("notebook", sources))
-        return grade.exercises[0]
+            self._graders[exercise.name] = DrawingGrader.ready(course, [exercise], start_worker(), {})
+        grader = self._graders[exercise.name]
+        grader.drawings = {}
+        return grader.grade(Submission("notebook", sources)).exercises[0]
+
+    def _notebook(self, course: Course) -> str:
+        """The exercise that this notebook is, as far as Jupyter or the editor says."""
+        path = os.environ.get("JPY_SESSION_NAME") or self.shell.user_ns.get("__vsc_ipynb_file__") or ""
+        name = module_name(Path(path).stem)
+        if name not in course.names:
+            raise CourseError(f"Say which exercise to check: %check {course.names[0]}, for instance.")
+        return name
+
+
+@dataclass
+class DrawingGrader(StudentGrader):
+    """Draws where arrays differ, for the tests that students see anyway.
+
+    Attributes:
+        drawings: of the exercise that was judged last, by the names of its tests.
+    """
+
+    drawings: dict[str, str] = field(default_factory=dict)
+
+    def judge(
+        self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
+    ) -> ExerciseGrade:
+        """See `Grader`."""
+        if exercise in self.exercises:  # and not one that it builds on
+            self.drawings = {outcome.test.name: _drawing(outcome) for outcome in outcomes}
+        return super().judge(exercise, sources, outcomes, session)
+
+
+def _drawing(outcome: Outcome) -> str:
+    error = outcome.error
+    if outcome.test.visibility != "visible" or not isinstance(error, Mismatch) or error.wrong is None:
+        return ""
+    return heatmap(as_numpy(error.got), as_numpy(error.expected), error.wrong)
 
 
 def module_in(history: Sequence[str], module: str, defined: Container[str]) -> str:

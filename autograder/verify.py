@@ -135,10 +135,12 @@ class _Verification:
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
 
     def check_mistakes(self) -> None:
-        knowledge = self.grader.knowledge(self.exercise.name)
+        name = self.exercise.name
+        knowledge = self.grader.known[name] = _Leaving(self.grader.knowledge(name))
         for mistake in known_mistakes(self.course, self.exercise.name)[:: self.sample]:
             self.report.mistakes += 1
-            sources = {**self.grader.stand_ins(self.exercise), self.exercise.name: mistake.source}
+            sources = {**self.grader.stand_ins(self.exercise), name: mistake.source}
+            knowledge.out = ""
             outcomes, session = self.grader.run(self.exercise, sources)
             grade = self.grader.judge(self.exercise, sources, outcomes, session)
             lost = {test.name for test in grade.tests if test.status != "passed"}
@@ -155,7 +157,8 @@ class _Verification:
             self.report.diagnosed += mistake.id in named
             # With this mistake out of the catalogue, whatever is named is not what was done.
             uses = foundations_within(mistake.source, session.definitions)
-            unknown = diagnose(outcomes, _Without(knowledge, mistake.id), uses)
+            knowledge.out = mistake.id
+            unknown = diagnose(outcomes, knowledge, uses)
             for wrong in (named | {hint.mistake for hint in unknown}) - {mistake.id}:
                 self.complain(f"the mistake {mistake.id} is taken for {wrong}")
 
@@ -170,18 +173,22 @@ class _Verification:
         self.report.complaints.append(f"{self.exercise.name}: {sentence}")
 
 
-@dataclass(frozen=True)
-class _Without:
-    """Knowledge that lacks one mistake."""
+@dataclass
+class _Leaving:
+    """Knowledge from which one mistake can be left out, for the same question once more."""
 
     knowledge: Knowledge
-    id: str
+    out: str = ""
+    _asked: object = None
+    _suspects: Sequence[Suspect] = ()
 
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         return self.knowledge.right(calls)
 
     def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
-        return [suspect for suspect in self.knowledge.suspects(calls, given) if suspect.hint.mistake != self.id]
+        if self._asked != (asked := ([call.key for call in calls], given)):
+            self._asked, self._suspects = asked, self.knowledge.suspects(calls, given)
+        return [suspect for suspect in self._suspects if suspect.hint.mistake != self.out]
 
 
 @dataclass

@@ -23,7 +23,7 @@ from autograder.suites.runner import Outcome
 
 FIRST, LAST = 24, 16  # how many of a test's calls are looked at: its edge cases come first, and a failure is the last
 MANY = 100  # definitions in one file
-TRIED = 6  # how many wrong answers of a function a mistake may fail to explain before it is given up
+TRIED = 4  # how many wrong answers of a function a mistake may fail to explain before it is given up
 
 
 class Suspect(NamedTuple):
@@ -69,7 +69,7 @@ class Replays:
         """See `Knowledge`. A mistake that explains no wrong answer is left out, and is not replayed any further."""
         right = self.right(calls)
         wrong: dict[str, list[str]] = {}
-        for key, call in calls:
+        for key, call, _, _ in calls:
             if key in given and key in right and not given[key].agrees(right[key]):
                 wrong.setdefault(call.name, []).append(key)
         tried = {keys[i * len(keys) // TRIED] for keys in wrong.values() for i in range(TRIED)}

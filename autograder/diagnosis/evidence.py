@@ -66,10 +66,17 @@ class Evidence(NamedTuple):
 
 
 class KeyedCall(NamedTuple):
-    """A recorded call with its key."""
+    """A recorded call with its key.
+
+    Attributes:
+        uses: the numbers of the objects that it works with.
+        touches: of those and of the ones that it returns.
+    """
 
     key: str
     call: Call
+    uses: frozenset[int]
+    touches: frozenset[int]
 
 
 def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
@@ -89,14 +96,16 @@ def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
         key = hashlib.sha256(data).hexdigest()[:24]
         for handle in used:
             histories[handle.id] = key
-        for place, handle in enumerate(handles(call.value)):
+        made = list(handles(call.value))
+        for place, handle in enumerate(made):
             if handle not in used:
                 histories[handle.id] = f"{key}.{place}"
         if request.kind == "pretend" and not request.kwargs:
             state = ""
         elif sets_the_scene(call):
             state = hashlib.sha256(encode((request.kind, *plain))).hexdigest()[:24]
-        result.append(KeyedCall(key, call))
+        uses = frozenset(handle.id for handle in used)
+        result.append(KeyedCall(key, call, uses, uses.union(handle.id for handle in made)))
     return result
 
 
@@ -192,6 +201,6 @@ def _numbered(value: Any, used: list[Handle]) -> Any:
 
 def evidence(calls: Sequence[KeyedCall]) -> Iterator[Evidence]:
     """The recorded calls that can be compared: those of the submission's own functions and objects that came back."""
-    for key, call in calls:
+    for key, call, _, _ in calls:
         if call.trouble is None or call.trouble.kind in ("raised", "missing"):
             yield Evidence(key, call.name, signature(call.value, call.trouble, call.changed), call)

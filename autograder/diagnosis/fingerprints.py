@@ -106,7 +106,7 @@ def _rounded(number: float) -> float:
 
 
 def _keys(calls: Sequence[KeyedCall]) -> set[str]:
-    return {key for key, _ in calls}
+    return {call.key for call in calls}
 
 
 def _only(signatures: Mapping[str, Signature], keys: set[str]) -> dict[str, Signature]:

@@ -39,10 +39,9 @@ class Variant:
             only: the keys that are asked for; all when None.
             seed: of the random numbers.
         """
-        asked = [only is None or key in only for key, _ in calls]
-        needed = _needed(
-            calls, [wanted and key not in self.known for wanted, (key, _) in zip(asked, calls, strict=True)]
-        )
+        asked = [only is None or call.key in only for call in calls]
+        unknown = [wanted and call.key not in self.known for wanted, call in zip(asked, calls, strict=True)]
+        needed = _needed(calls, unknown)
         steps = self._replay(calls, asked, needed, seed)
         if any(calls[place].call.of_library for place in needed):
             return iter(list(steps))  # what a suite does to a library it also undoes, if it comes to its end
@@ -55,7 +54,7 @@ class Variant:
             executor = Executor({self.name: self._load()})
             stand_ins: dict[int, Handle] = {}  # the submission's handles to ours
             try:
-                for place, (key, call) in enumerate(calls):
+                for place, (key, call, _, _) in enumerate(calls):
                     if place in needed and (request := _translated(call.request, stand_ins)) is not None:
                         value, trouble, changed = _perform(executor, request)
                         if trouble is None:
@@ -83,18 +82,15 @@ def _needed(calls: Sequence[KeyedCall], unknown: Sequence[bool]) -> set[int]:
     """The places of the unknown calls, of all that made or changed what they use, and of what was done to libraries."""
     needed: set[int] = set()
     wanted: set[int] = set()
+    if not any(unknown):
+        return needed
     for place in reversed(range(len(calls))):
-        call = calls[place].call
-        uses, makes = _ids((call.request.path, call.request.args, dict(call.request.kwargs))), _ids(call.value)
-        if unknown[place] or wanted & (uses | makes) or (needed and sets_the_scene(call)):
+        _, call, uses, touches = calls[place]
+        if unknown[place] or wanted & touches or (needed and sets_the_scene(call)):
             needed.add(place)
             wanted |= uses
     first = min((place for place in needed if sets_the_scene(calls[place].call)), default=len(calls))
     return needed | {place for place in range(first, len(calls)) if sets_the_scene(calls[place].call)}
-
-
-def _ids(value: Any) -> set[int]:
-    return {handle.id for handle in handles(value)}
 
 
 def _perform(executor: Executor, request: Request) -> tuple[Any, Trouble | None, list[str]]:

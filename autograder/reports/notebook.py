@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
 
@@ -19,14 +20,19 @@ def part(grade: ExerciseGrade, visibility: str) -> ExerciseGrade:
     return replace(grade, tests=tests, hints=grade.hints if first == visibility else ())
 
 
-def as_html(grade: ExerciseGrade) -> str:
-    """The grade as a table that needs no style sheet. All text is escaped: some of it is a student's."""
-    rows = "".join(_row(test, told) for test, told in _without_repetition(grade))
+def as_html(grade: ExerciseGrade, drawings: Mapping[str, str] | None = None) -> str:
+    """The grade as a table that needs no style sheet. All text is escaped: some of it is a student's.
+
+    Args:
+        grade: the grade.
+        drawings: by the names of tests, HTML to be shown below what is told of them.
+    """
+    drawn = drawings or {}
+    rows = "".join(_row(test, told, drawn.get(test.name, "")) for test, told in _without_repetition(grade))
     notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(grade))
     head = f"<p><b>{escape(grade.name)}: {grade.score:g} of {grade.max_score:g} points</b></p>"
-    return (
-        f'<div class="autograder">{head}<table style="border-collapse:collapse;width:100%">{rows}</table>{notes}</div>'
-    )
+    style = "border-collapse:collapse;table-layout:auto;width:100%"  # JupyterLab would make all columns alike
+    return f'<div class="autograder">{head}<table style="{style}">{rows}</table>{notes}</div>'
 
 
 def as_text(grade: ExerciseGrade) -> str:
@@ -38,11 +44,11 @@ def as_text(grade: ExerciseGrade) -> str:
     return "\n".join([*lines, *_notes(grade)])
 
 
-def _row(test: TestResult, told: str) -> str:
+def _row(test: TestResult, told: str, drawing: str) -> str:
     mark = f'<td style="{_CELL};color:{_COLORS[test.status]}">{_MARKS[test.status]}</td>'
     feedback = f'<pre style="margin:4px 0;white-space:pre-wrap">{escape(told)}</pre>' if told else ""
     score = f'<td style="{_CELL};text-align:right;white-space:nowrap">{test.score:g}/{test.max_score:g}</td>'
-    return f'<tr>{mark}<td style="{_CELL};width:100%">{escape(test.title)}{feedback}</td>{score}</tr>'
+    return f'<tr>{mark}<td style="{_CELL};width:100%">{escape(test.title)}{feedback}{drawing}</td>{score}</tr>'
 
 
 def _without_repetition(grade: ExerciseGrade) -> list[tuple[TestResult, str]]:

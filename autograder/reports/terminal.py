@@ -1,7 +1,8 @@
-"""Grades in the terminal; as plain text where it is none."""
+"""Grades in the terminal: coloured, narrow, or as plain lines that a screen reader can read out."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from autograder.course import Course
 from autograder.grades import ExerciseGrade, Grade, TestResult
+from autograder.reports.console import NARROW, has_unicode, is_plain
 
 BAR = 10  # characters
 _STYLES = {"passed": "green", "failed": "red", "not_started": "dim", "missing": "yellow"}
@@ -25,36 +27,60 @@ def print_check(console: Console, course: Course, grade: Grade) -> None:
         console.print(f"[yellow]{escape(note)}[/]\n")
     for exercise in grade.exercises:
         if exercise.status not in ("passed", "not_started", "missing"):
-            print_exercise(console, course, exercise)
-    console.print(_table(console, course, grade))
+            console.print(f"[bold]{escape(course.exercise(exercise.name).title)}[/] [dim]({exercise.name}.py)[/]")
+            print_trouble(console, exercise, whole=True)
+            if not exercise.hints:
+                console.print(f"  [dim]For a hint: make hint EX={exercise.name}[/]")
+            console.print()
+    if is_plain(console):
+        for exercise in grade.exercises:
+            console.print(f"{exercise.name}: {state(exercise)}, {exercise.score:g} of {exercise.max_score:g} points.")
+        if len(grade.exercises) > 1:
+            console.print(f"In all: {grade.score:g} of {grade.max_score:g} points.")
+    else:
+        console.print(_table(console, grade))
     console.print(f"\n{_next_step(course, grade)}")
 
 
-def print_exercise(console: Console, course: Course, exercise: ExerciseGrade) -> None:
-    """What is wrong with one exercise: its first failure in full, the others by their titles."""
-    console.print(f"[bold]{escape(course.exercise(exercise.name).title)}[/] [dim]({exercise.name}.py)[/]")
+def print_trouble(console: Console, exercise: ExerciseGrade, *, whole: bool) -> None:
+    """What is wrong with one exercise: its first failure in full, then what a known mistake says.
+
+    Args:
+        console: where.
+        exercise: the grade.
+        whole: whether the other failures are listed, and not only counted.
+    """
     if exercise.carried_forward:
         names = " and ".join(exercise.carried_forward)
         console.print(f"  [dim]Checked with a right {escape(names)} in place of yours.[/]")
     failed = [test for test in exercise.tests if test.status != "passed"]
     if len({test.feedback for test in failed}) == 1 and exercise.status in ("error", "timeout", "crashed"):
         _print_indented(console, failed[0].feedback, 2)
-    else:
+    elif failed:
         first, *rest = sorted(failed, key=lambda test: test.status != "failed")
-        console.print(f"  [red]{_cross(console)}[/] {escape(first.title)}")
+        console.print(f"  {mark(console, first.status)} {escape(first.title)}")
         _print_indented(console, first.feedback, 4)
-        for test in rest:
-            mark = _cross(console) if test.status == "failed" else "-"
-            console.print(f"  [red]{mark}[/] {escape(test.title)}{_short_reason(test, first)}")
+        for test in rest if whole else ():
+            console.print(f"  {mark(console, test.status)} {escape(test.title)}{_short_reason(test, first)}")
+        if rest and not whole:
+            console.print(f"  [dim]{len(rest)} more {'does' if len(rest) == 1 else 'do'} not pass yet.[/]")
     for hint in exercise.hints:
-        console.print(Padding(Text(f"Hint: {hint.text}", style="cyan"), (0, 0, 0, 2)))
-    if not exercise.hints:
-        console.print(f"  [dim]For a hint: make hint EX={exercise.name}[/]")
-    console.print()
+        _print_text(console, f"Hint: {hint.text}", 2, "cyan")
+
+
+def print_tests(console: Console, exercise: ExerciseGrade) -> None:
+    """Every test of an exercise, with its points."""
+    for test in exercise.tests:
+        points = f"{test.score:g} of {test.max_score:g}"
+        console.print(f"  {mark(console, test.status)} {escape(test.title)} [dim]({points})[/]")
 
 
 def print_grades(console: Console, grades: Sequence[Grade]) -> None:
     """One line a submission."""
+    if is_plain(console):
+        for grade in grades:
+            console.print(f"{escape(grade.submission)}: {grade.score:g} of {grade.max_score:g} points.")
+        return
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("submission", overflow="fold")
     table.add_column("score", justify="right")
@@ -65,7 +91,7 @@ def print_grades(console: Console, grades: Sequence[Grade]) -> None:
         table.add_row(
             escape(grade.submission),
             f"{grade.score:g}/{grade.max_score:g}",
-            _bar(console, grade.score, grade.max_score),
+            bar(console, grade.score, grade.max_score),
             ", ".join(open_ones) if len(open_ones) < len(grade.exercises) else "nothing passed yet",
         )
     console.print(table)
@@ -87,39 +113,42 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
         yield advance
 
 
-def _table(console: Console, course: Course, grade: Grade) -> Table:
+def _table(console: Console, grade: Grade) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    wide = console.width >= NARROW
+    table.add_column(overflow="fold")
+    if wide:
+        table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
+
+    def add(name: str, score: float, max_score: float, said: str) -> None:
+        shown = (bar(console, score, max_score),) if wide else ()
+        table.add_row(name, *shown, f"{score:g}/{max_score:g}", said)
+
     for exercise in grade.exercises:
         style = _STYLES.get(exercise.status, "red")
-        table.add_row(
-            f"[{style}]{exercise.name}[/]",
-            _bar(console, exercise.score, exercise.max_score),
-            f"{exercise.score:g}/{exercise.max_score:g}",
-            f"[{style}]{state(exercise)}[/]",
-        )
+        add(f"[{style}]{exercise.name}[/]", exercise.score, exercise.max_score, f"[{style}]{state(exercise)}[/]")
     if len(grade.exercises) > 1:
-        table.add_row("", _bar(console, grade.score, grade.max_score), f"{grade.score:g}/{grade.max_score:g}", "in all")
+        add("", grade.score, grade.max_score, "in all")
     return table
 
 
 def state(exercise: ExerciseGrade) -> str:
     """How an exercise stands, in a few words."""
     if exercise.status == "not_started":
-        return f"not started ({_count(len(exercise.holes), 'hole')})"
+        return f"not started ({count(len(exercise.holes), 'hole')})"
     if exercise.status == "missing":
         return f"there is no {exercise.name}.py"
     if exercise.holes and exercise.status != "error":
-        return f"{len(exercise.holes)} of {_count(exercise.holes_total, 'hole')} left"
+        left, total = len(exercise.holes), exercise.holes_total
+        return f"{left} of {count(total, 'hole')} left" if left < total else f"{count(left, 'hole')} left"
     return {"error": "cannot be loaded", "timeout": "does not come to an end"}.get(exercise.status, exercise.status)
 
 
 def _next_step(course: Course, grade: Grade) -> str:
     for exercise in grade.exercises:
-        file = f"exercises/{exercise.name}.py"
+        file = file_of(exercise.name)
         if exercise.status == "passed":
             continue
         if exercise.status == "missing":
@@ -135,21 +164,29 @@ def _next_step(course: Course, grade: Grade) -> str:
     return "[bold green]All done.[/] You have built it all."
 
 
-def _bar(console: Console, score: float, max_score: float) -> str:
-    filled = int(BAR * score / max_score) if max_score else 0
-    full, empty = ("█", "░") if _unicode(console) else ("#", ".")
-    return f"[green]{full * filled}[/][dim]{empty * (BAR - filled)}[/]"
+def file_of(name: str) -> str:
+    """Where an exercise stands, as this system writes paths."""
+    return os.path.join("exercises", f"{name}.py")
 
 
-def _cross(console: Console) -> str:
-    return "✗" if _unicode(console) else "x"
+def bar(console: Console, score: float, max_score: float, length: int = BAR) -> str:
+    """How much of something is done, drawn."""
+    filled = int(length * score / max_score) if max_score else 0
+    full, empty = ("█", "░") if has_unicode(console) else ("#", ".")
+    return f"[green]{full * filled}[/][dim]{empty * (length - filled)}[/]"
 
 
-def _unicode(console: Console) -> bool:
-    return console.encoding.lower().startswith("utf")
+def mark(console: Console, status: str) -> str:
+    """A test's outcome: a tick or a cross, and a word where marks cannot be seen."""
+    if is_plain(console):
+        return {"passed": "Passes:", "failed": "Fails:"}.get(status, "Not run:")
+    if status == "passed":
+        return "[green]✓[/]" if has_unicode(console) else "[green]ok[/]"
+    return f"[red]{'✗' if has_unicode(console) else 'x'}[/]" if status == "failed" else "[dim]-[/]"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """A number of things."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -160,6 +197,31 @@ def _short_reason(test: TestResult, first: TestResult) -> str:
 
 
 def _print_indented(console: Console, text: str, indent: int) -> None:
-    for line in text.splitlines():
-        spaces = len(line) - len(line.lstrip())
-        console.print(Padding(Text(line.strip()), (0, 0, 0, indent + spaces)))
+    lines = text.splitlines()
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if below.strip() == "^":
+            _print_pointed(console, line, len(below) - 1, indent)
+        elif line.strip() != "^":
+            _print_text(console, line.strip(), indent + len(line) - len(line.lstrip()))
+
+
+def _print_pointed(console: Console, line: str, column: int, indent: int) -> None:
+    """A line of code with a caret below one of its columns, also where the line is too long for the terminal."""
+    code = line.lstrip()
+    indent, column = indent + len(line) - len(code), max(column - (len(line) - len(code)), 0)
+    if is_plain(console):
+        _print_text(console, code, indent)
+        _print_text(console, f"It stopped at character {column + 1} of this line.", indent)
+        return
+    width = max(console.width - indent, 10)
+    for start in range(0, max(len(code), column + 1), width):
+        console.print(Text(" " * indent + code[start : start + width]), soft_wrap=True)
+        if start <= column < start + width:
+            console.print(Text(" " * (indent + column - start) + "^"), soft_wrap=True)
+
+
+def _print_text(console: Console, text: str, indent: int, style: str = "") -> None:
+    if is_plain(console):
+        console.print(Text(" " * indent + text))
+    else:
+        console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))

@@ -1,0 +1,71 @@
+"""The commands of the student's loop: `watch`, `course`, `submit` and `notebook`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from autograder.course import Course
+from autograder.reports.console import open_console
+
+
+def add_commands(commands: Any) -> None:
+    """Adds them to the program's commands."""
+    watch = commands.add_parser("watch", help="check an exercise whenever it is saved, and go on when it passes")
+    watch.add_argument("exercise", nargs="?", metavar="EXERCISE", help="begin here (the first that does not pass)")
+    add_plain(watch)
+    watch.set_defaults(run=_watch)
+
+    overview = commands.add_parser("course", help="the exercises: what is done, and what is next")
+    add_plain(overview)
+    overview.set_defaults(run=_course)
+
+    submit = commands.add_parser("submit", help="write one zip to hand in")
+    submit.add_argument("--out", type=Path, metavar="ZIP", help="where to (build/submission.zip)")
+    submit.add_argument("--yes", action="store_true", help="do not ask")
+    add_plain(submit)
+    submit.set_defaults(run=_submit)
+
+    notebook = commands.add_parser("notebook", help="open the exercises as notebooks")
+    notebook.add_argument("exercise", nargs="?", metavar="EXERCISE", help="open this one at once")
+    notebook.add_argument("--no-browser", action="store_true", help="only say where it can be opened")
+    notebook.add_argument("--port", type=int, default=8888, metavar="N", help="or the next that is free")
+    notebook.set_defaults(run=_notebook)
+
+
+def add_plain(parser: argparse.ArgumentParser) -> None:
+    """Adds `--plain`."""
+    parser.add_argument("--plain", action="store_true", help="lines of text alone, as for a screen reader")
+
+
+def _watch(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.run import watch
+
+    name = course.select([options.exercise])[0].name if options.exercise else ""
+    watch(course, open_console(options.plain), name)
+    return 0
+
+
+def _course(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.screen import print_course
+    from autograder.loop.state import load
+    from autograder.submission import read_submission
+
+    submission = read_submission(course.root / "exercises", course)
+    print_course(open_console(options.plain), course, load(course), submission)
+    return 0
+
+
+def _submit(options: argparse.Namespace, course: Course) -> int:
+    from autograder.handin import hand_in
+
+    out = options.out or course.root / "build" / "submission.zip"
+    return 0 if hand_in(course, open_console(options.plain), out, ask=not options.yes) else 1
+
+
+def _notebook(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.lab import open_lab
+
+    name = course.select([options.exercise])[0].name if options.exercise else ""
+    return open_lab(course, name, browser=not options.no_browser, port=options.port)

@@ -1,0 +1,130 @@
+"""What is remembered between two runs: one small file, `.autograder/state.json`, that git ignores.
+
+It may be deleted or damaged at any time: what it said is then found out again, but for the counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from autograder.course import Course
+from autograder.grades import ExerciseGrade
+from autograder.submission import Submission
+
+STATE = ".autograder/state.json"
+_COUNTED = ("passed", "failed", "error", "timeout", "crashed")  # what somebody has tried
+
+
+@dataclass
+class Standing:
+    """What is known of one exercise.
+
+    Attributes:
+        attempts: how many different texts of it were checked, once it was started.
+        hints: how many of its hints were told.
+        holes: how many it had when it was last seen not started.
+        text: the digest of the text that was checked last; what follows is about that text alone.
+    """
+
+    attempts: int = 0
+    hints: int = 0
+    holes: int = 0
+    text: str = ""
+    status: str = ""
+    score: float = 0.0
+    max_score: float = 0.0
+
+
+@dataclass
+class Memory:
+    """All that is remembered.
+
+    Attributes:
+        at: the exercise that was worked on last.
+    """
+
+    at: str = ""
+    exercises: dict[str, Standing] = field(default_factory=dict)
+
+    def of(self, name: str) -> Standing:
+        """What is known of an exercise."""
+        return self.exercises.setdefault(name, Standing())
+
+    def record(self, grade: ExerciseGrade, text: str) -> None:
+        """Remembers how a text stands, and counts it as an attempt if it is another than last time."""
+        standing = self.of(grade.name)
+        if text != standing.text and grade.status in _COUNTED:
+            standing.attempts += 1
+        if grade.status == "not_started":
+            standing.holes = len(grade.holes)
+        standing.text, standing.status = text, grade.status
+        standing.score, standing.max_score = grade.score, grade.max_score
+
+    @property
+    def untouched(self) -> dict[str, int]:
+        """How many holes exercises had when they were last seen not started."""
+        return {name: standing.holes for name, standing in self.exercises.items() if standing.holes}
+
+    def status(self, name: str, text: str) -> str:
+        """How a text stands; empty where nobody knows."""
+        standing = self.of(name)
+        return standing.status if standing.text == text else ""
+
+
+def digest(submission: Submission, name: str) -> str:
+    """A text's short name; empty for a file that is not there."""
+    source = submission.sources.get(name, submission.problems.get(name))
+    return "" if source is None else hashlib.sha256(source.encode(errors="replace")).hexdigest()[:16]
+
+
+def load(course: Course) -> Memory:
+    """What is remembered; entries that make no sense are forgotten, one by one."""
+    try:
+        data = json.loads((course.root / STATE).read_text(encoding="utf-8"))
+        entries = dict(data["exercises"])
+        memory = Memory(data["at"] if data["at"] in course.names else "")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return Memory()
+    for name in course.names:
+        if name in entries and (standing := _standing(entries[name])):
+            memory.exercises[name] = standing
+    return memory
+
+
+def save(course: Course, memory: Memory) -> None:
+    """Writes the file, whole or not at all. Where it cannot be written, everything works without."""
+    path = course.root / STATE
+    known = {name: asdict(standing) for name, standing in memory.exercises.items() if standing != Standing()}
+    text = json.dumps({"at": memory.at, "exercises": known}, indent=1)
+    beside = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        beside.write_text(text + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def remember(course: Course, grades: Iterable[ExerciseGrade], submission: Submission) -> None:
+    """Remembers what a check found."""
+    memory = load(course)
+    for grade in grades:
+        memory.record(grade, digest(submission, grade.name))
+    save(course, memory)
+
+
+def _standing(entry: Any) -> Standing | None:
+    try:
+        standing = Standing(**entry)
+        score, max_score = float(standing.score), float(standing.max_score)
+        attempts, hints, left = (max(int(n), 0) for n in (standing.attempts, standing.hints, standing.holes))
+        return Standing(attempts, hints, left, str(standing.text), str(standing.status), score, max_score)
+    except (TypeError, ValueError, OverflowError):
+        return None
