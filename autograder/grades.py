@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,7 @@ class ExerciseGrade:
     Attributes:
         carried_forward: the earlier exercises that a right stand-in took the place of.
         holes: the lines that still hold `...  # FINISH ME`, and `holes_total` how many the stub had.
+        lines: where each function and class begins.
         output: what the student's code printed, bounded; for the instructor.
     """
 
@@ -46,6 +48,7 @@ class ExerciseGrade:
     hints: tuple[Hint, ...] = ()
     holes: tuple[int, ...] = ()
     holes_total: int = 0
+    lines: Mapping[str, int] = field(default_factory=dict)
     output: str = ""
 
     @property

@@ -19,6 +19,7 @@ VISIBLE = ("visible",)
 HIDDEN = ("hidden",)
 EVERYTHING = VISIBLE + HIDDEN
 Opener = Callable[[Sequence[str]], Session]
+DEFINITIONS = 100  # in a submission's file; what comes after them is not looked at
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
 
 
@@ -113,10 +114,12 @@ class Grader:
             status = kind if kind in ("timeout", "crashed") else "error"
             return self._ungraded(exercise.name, status, explainer.loading(session.loading_trouble))
         tests = tuple(_result(outcome, explainer) for outcome in outcomes)
-        uses = foundations_within(sources[exercise.name], session.definitions)
+        definitions = dict([*session.definitions.items()][:DEFINITIONS])
+        uses = foundations_within(sources[exercise.name], definitions)
         hints = tuple(diagnose(outcomes, self.knowledge(exercise.name), uses))
         output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
-        return ExerciseGrade(exercise.name, _status(outcomes), tests, hints=hints, output=output)
+        lines = {name: max(first, 1) for name, (first, _) in definitions.items()}
+        return ExerciseGrade(exercise.name, _status(outcomes), tests, hints=hints, output=output, lines=lines)
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""

@@ -22,7 +22,6 @@ from autograder.isolation.near.remote import Call
 from autograder.suites.runner import Outcome
 
 FIRST, LAST = 24, 16  # how many of a test's calls are looked at: its edge cases come first, and a failure is the last
-MANY = 100  # definitions in one file
 TRIED = 4  # how many wrong answers of a function a mistake may fail to explain before it is given up
 
 
@@ -132,8 +131,8 @@ def diagnose(
 def foundations_within(source: str, definitions: Mapping[str, tuple[int, int]]) -> dict[str, set[str]]:
     """For each function and class of a file the others that its text names, and those that these name, and so on."""
     lines = source.splitlines()
-    places = [*definitions.items()][:MANY]  # they come from the far side
-    words = {name: set(re.findall(r"\w+", "\n".join(lines[first - 1 : last]))) for name, (first, last) in places}
+    places = {name: "\n".join(lines[max(first - 1, 0) : last]) for name, (first, last) in definitions.items()}
+    words = {name: set(re.findall(r"\w+", text)) for name, text in places.items()}
     found: dict[str, set[str]] = {}
     for name in words:
         reached: set[str] = set()

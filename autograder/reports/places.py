@@ -13,7 +13,7 @@ _LINE = r"line (\d+) (?:of {name}\.py|still holds)|{name}\.py line (\d+) "
 
 
 class Trouble(NamedTuple):
-    """A failure with the line that it is about; 1 where nothing says which."""
+    """A failure with the line that it is about, or where the function begins; 1 where nothing says which."""
 
     file: str
     line: int
@@ -39,4 +39,7 @@ def _line(exercise: ExerciseGrade, feedback: str) -> int:
     found = re.search(_LINE.format(name=re.escape(exercise.name)), feedback)
     if found:
         return int(found[1] or found[2])
+    called = re.match(r"`(\w+)", feedback)
+    if called and called[1] in exercise.lines:
+        return exercise.lines[called[1]]
     return exercise.holes[0] if exercise.holes else 1

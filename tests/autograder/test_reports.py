@@ -93,10 +93,13 @@ def test_junit_is_what_its_schema_says(course, graded):
 
 
 def test_annotations_stand_at_the_students_lines(course, graded):
-    """A failure points at the line that raised or does not parse; nothing is said of fresh work."""
+    """A failure points at the line that raised or does not parse, or at its function; fresh work is left in peace."""
     lines = {name: {(t.file, t.line) for t in troubles(grade)} for name, grade in graded.items()}
     assert ("exercises/softmax.py", 3) in lines["raises"]
     assert lines["broken"] == {("exercises/softmax.py", 1)}
+    source = course.solution("softmax").read_text(encoding="utf-8").splitlines()
+    begins = {number for number, line in enumerate(source, 1) if line.startswith("def ")}
+    assert {line for _, line in lines["wrong"]} == begins  # wrong numbers have no line: the function has
     assert not [place for place in lines["fresh"] | lines["right"] if "softmax" in place[0]]
     commands = github.render(course, plain([graded["raises"]])).splitlines()
     assert any(re.match(r"::error file=exercises/softmax\.py,line=3,title=[^:,]+::", line) for line in commands)
