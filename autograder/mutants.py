@@ -59,6 +59,7 @@ _NEIGHBOURS = {
     **{"zeros": "ones", "ones": "zeros", "zeros_like": "ones_like", "exp": "expm1", "log": "log1p", "rsqrt": "sqrt"},
     **{"softmax": "log_softmax", "log_softmax": "softmax", "logsigmoid": "sigmoid", "True": "False", "False": "True"},
 }
+_SYMMETRIC = ("transpose", "swapaxes", "maximum", "minimum")  # of two arguments
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ class _Finder(cst.CSTVisitor):
                 rest = [*node.args[:place], *node.args[place + 1 :]]
                 self._add(node, node.with_changes(args=_without_last_comma(rest)))
         plain = [argument for argument in node.args if argument.keyword is None and not argument.star]
-        if len(plain) >= 2:
+        symmetric = isinstance(node.func, cst.Attribute) and node.func.attr.value in _SYMMETRIC
+        if len(plain) >= 2 and not (symmetric and len(plain) == 2):
             first, second = plain[0], plain[1]
             swapped = [first.with_changes(value=second.value), second.with_changes(value=first.value), *node.args[2:]]
             self._add(node, node.with_changes(args=swapped))
@@ -288,20 +290,40 @@ def _digest(course: Course, name: str) -> str:
 
 
 def _depend(line: cst.SimpleStatementLine, following: cst.SimpleStatementLine) -> bool:
-    """Whether exchanging two assignments can matter: one of them names what the other assigns."""
-    statements = line.body[0], following.body[0]
-    if not all(isinstance(statement, cst.Assign) for statement in statements):
-        return not isinstance(following.body[0], cst.Return)
-    names = [{cast(cst.Name, name).value for name in m.findall(statement, m.Name())} for statement in statements]
-    targets = [
-        {
-            cast(cst.Name, name).value
-            for target in cast(cst.Assign, statement).targets
-            for name in m.findall(target, m.Name())
-        }
-        for statement in statements
-    ]
-    return bool(targets[0] & names[1] or targets[1] & names[0])
+    """Whether exchanging two statements can matter: one of them changes what the other names."""
+    first, second = line.body[0], following.body[0]
+    if isinstance(second, cst.Return):
+        return False  # what comes after it never runs: that is the mutant without it
+    return bool(_changed(first) & _named(second) or _changed(second) & _named(first))
+
+
+def _changed(statement: cst.BaseSmallStatement) -> set[str]:
+    """What a statement assigns to, or whose method it calls, as text; for `a[i]` and `a.f()` also `a`."""
+    if isinstance(statement, cst.Assign):
+        targets: list[cst.BaseExpression] = [target.target for target in statement.targets]
+    elif isinstance(statement, (cst.AnnAssign, cst.AugAssign)):
+        targets = [statement.target]
+    else:
+        targets = [call.func.value for call in _calls_of_methods(statement)]
+    flat = [e.value for t in targets if isinstance(t, cst.Tuple) for e in t.elements] + targets
+    return {_code(target) for target in flat}
+
+
+def _named(statement: cst.BaseSmallStatement) -> set[str]:
+    """Every name, attribute and item in a statement, as text; an array whose item is assigned is not named by that."""
+    items = [t.target.value for t in getattr(statement, "targets", ()) if isinstance(t.target, cst.Subscript)]
+    found = m.findall(statement, m.Name() | m.Attribute() | m.Subscript())
+    named = {_code(node) for node in found if not any(node is item for item in items)}
+    return named | {_code(item) for item in items if _code(item) in _code(getattr(statement, "value", item))}
+
+
+def _calls_of_methods(statement: cst.BaseSmallStatement) -> Iterator[Any]:
+    if isinstance(statement, cst.Expr) and m.matches(statement.value, m.Call(func=m.Attribute())):
+        yield statement.value
+
+
+def _code(node: cst.CSTNode) -> str:
+    return cst.Module([]).code_for_node(node)
 
 
 def _in_parentheses(node: cst.BaseExpression) -> cst.BaseExpression:
