@@ -5,16 +5,21 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import random
 import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
 from autograder.isolation.far.importer import MemoryImporter
 from autograder.isolation.near.remote import Trouble
+
+KEPT = 20_000  # signatures of one version: a few megabytes
 
 
 class Variant:
@@ -39,6 +44,8 @@ class Variant:
             only: the keys that are asked for; all when None.
             seed: of the random numbers.
         """
+        if len(self.known) > KEPT:
+            self.known.clear()
         asked = [only is None or call.key in only for call in calls]
         unknown = [wanted and call.key not in self.known for wanted, call in zip(asked, calls, strict=True)]
         needed = _needed(calls, unknown)
@@ -50,12 +57,13 @@ class Variant:
     def _replay(
         self, calls: Sequence[KeyedCall], asked: Sequence[bool], needed: Container[int], seed: int
     ) -> Iterator[tuple[str, Signature]]:
-        with _quietly(), _seeded(seed):
+        with _quietly(), _own_random_numbers():
             executor = Executor({self.name: self._load()})
             stand_ins: dict[int, Handle] = {}  # the submission's handles to ours
             try:
                 for place, (key, call, _, _) in enumerate(calls):
                     if place in needed and (request := _translated(call.request, stand_ins)) is not None:
+                        _seed(int(key, 16) + seed)
                         value, trouble, changed = _perform(executor, request)
                         if trouble is None:
                             pairs = zip(handles(call.value), handles(value), strict=False)
@@ -133,10 +141,23 @@ def _quietly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Random numbers as on the far side, and afterwards as they would have been."""
+def _own_random_numbers() -> Iterator[None]:
+    """Afterwards all random numbers are as they would have been."""
     import torch
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+
+
+def _seed(number: int) -> None:
+    """What a call gives is a matter of the call alone, and not of what was replayed before it."""
+    import torch
+
+    random.seed(number)
+    np.random.seed(number % 2**32)
+    torch.manual_seed(number % 2**63)
