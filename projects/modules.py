@@ -60,4 +60,9 @@ def standing_on(name: str) -> Iterator[None]:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).stem == name]
         line = f" (line {frames[-1].lineno}: `{frames[-1].line}`)" if frames else ""
         said = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise NotReady(f"{name} is the place to look{line}: {said}\nTry: make check EX={name}") from error
+        raise place_to_look(name, said, line) from error
+
+
+def place_to_look(name: str, why: str, line: str = "") -> NotReady:
+    """The error that names an exercise as the place to look, and says what to do."""
+    return NotReady(f"{name} is the place to look{line}: {why}\nTry: make check EX={name}")

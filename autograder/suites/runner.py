@@ -63,6 +63,7 @@ class Suites:
         self._errors: dict[int, BaseException] = {}
         self._bench = Bench(_nothing_to_open)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # three quarters of pytest's start, and none is needed
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # a reference that loads a model is quick, and not news
         arguments = ["-c", os.devnull, f"--rootdir={course.root}", "--import-mode=importlib", "-s"]
         off = [
             "terminal",

@@ -1,0 +1,135 @@
+"""What the tour inside a real model needs in order to run, as a notebook or as a script."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from autograder.course import find_course
+from projects.modules import NotReady, add_folder_option, load_exercises
+from projects.sentences import Trouble
+from projects.smollm2 import model_folder
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Tour:
+    """Where everything is.
+
+    Attributes:
+        folder: the exercises.
+        model: the folder of the model.
+        pictures: where a script saves its pictures; None in a notebook, which shows them.
+    """
+
+    folder: Path
+    model: Path
+    pictures: Path | None
+
+    def exercise(self, name: str) -> ModuleType:
+        """An exercise of the student's, finished."""
+        return load_exercises(self.folder, [name])[0]
+
+    def show(self, figure: Figure, name: str) -> None:
+        """Shows a picture in a notebook; saves it as `tour-NAME.png` otherwise."""
+        import matplotlib.pyplot as plt
+
+        if self.pictures is None:
+            plt.show()
+            return
+        self.pictures.mkdir(parents=True, exist_ok=True)
+        figure.savefig(self.pictures / f"tour-{name}.png", dpi=120, bbox_inches="tight")
+        plt.close(figure)
+        print(f"Saved the picture as {self.pictures.name}/tour-{name}.png.")
+
+
+def start(folder: str | Path | None = None, model: str | Path | None = None) -> Tour:
+    """Finds the exercises and the model, and makes errors end in sentences.
+
+    Args:
+        folder: of the exercises; `exercises/`, or what `--from` says.
+        model: the folder of a model; the one that `make model` fetched, or what `--model` says.
+
+    Raises:
+        Trouble: there is no model yet.
+    """
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
+
+    disable_progress_bar()  # type: ignore[no-untyped-call]
+    set_verbosity_error()  # type: ignore[no-untyped-call]
+    notebook = "ipykernel" in sys.modules
+    _end_in_sentences(notebook)
+    options = _options([] if notebook else sys.argv[1:])
+    chosen = Path(model) if model else options.model or model_folder()
+    if chosen is None:
+        raise Trouble("The real model is not here yet. To fetch it: make model")
+    if not notebook:
+        import matplotlib
+
+        matplotlib.use("Agg")
+    return Tour(Path(folder or options.folder), chosen, None if notebook else options.pictures)
+
+
+def continue_text(
+    model: Any, tokenizer: Any, prompt: str, new: int, choose: Callable[[torch.Tensor], int | torch.Tensor]
+) -> str:
+    """What a model of transformers writes after a prompt, its own cache in use.
+
+    Args:
+        model: a causal language model.
+        tokenizer: its tokenizer.
+        prompt: the text so far.
+        new: at most how many tokens.
+        choose: takes the logits `[V]` of the next token and returns its id.
+    """
+    import torch
+
+    fed = tokenizer(prompt, return_tensors="pt").input_ids.to(model.device)
+    cache, ids = None, []
+    with torch.no_grad():
+        for _ in range(new):
+            said = model(fed, use_cache=True, past_key_values=cache)
+            cache, token = said.past_key_values, int(choose(said.logits[0, -1].float().cpu()))
+            if token == tokenizer.eos_token_id:
+                break
+            ids.append(token)
+            fed = torch.tensor([[token]], device=model.device)
+    return str(tokenizer.decode(ids))
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tour", description="Inside a real model, a picture at every step.")
+    add_folder_option(parser)
+    parser.add_argument("--model", type=Path, metavar="DIR", help="another Llama checkpoint")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", default=find_course().root / "pictures")
+    return parser.parse_args(arguments)
+
+
+def _end_in_sentences(notebook: bool) -> None:
+    """An error that is meant for people is its sentence, without a traceback."""
+    if notebook:
+        from IPython import get_ipython
+
+        def show(shell: Any, kind: type[BaseException], error: BaseException, *_: Any, **__: Any) -> None:
+            print(error)
+
+        get_ipython().set_custom_exc((NotReady, Trouble), show)
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, NotReady | Trouble):
+            print(error, file=sys.stderr)
+        elif isinstance(error, KeyboardInterrupt):
+            print("Stopped.", file=sys.stderr)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = hook
