@@ -17,6 +17,7 @@ from hypothesis.internal.entropy import deterministic_PRNG
 from hypothesis.strategies import DataObject
 
 Example = Mapping[str, Any]
+ENOUGH = 10  # failures of one test
 
 
 class Examples:
@@ -37,10 +38,15 @@ class Examples:
         examples = self._drawn[pyfuncitem]
         if any(isinstance(value, DataObject) for example in examples for value in example.values()):
             return None  # what comes next is drawn inside the test
-        failures = [(example, error) for example in examples if (error := _failure(test, fixtures, example))]
+        failures: list[tuple[Example, Exception]] = []
+        for example in examples:
+            if error := _failure(test, fixtures, example):
+                failures.append((example, error))
+            if len(failures) == ENOUGH:
+                break
         if not failures:
             return True
-        # All examples were asked, for a diagnosis learns from each. The one that is reported comes last.
+        # It went on after the first, for a diagnosis learns from each. The one that is reported comes last.
         example, error = failures[0]
         if hypothesis.Phase.shrink in test._hypothesis_internal_use_settings.phases:
             test(**fixtures)

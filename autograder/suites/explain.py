@@ -31,7 +31,7 @@ FORBIDDEN = {
     "read": "it tried to read a file that it does not need, and submissions see only Python's libraries",
     "system": "it asked the system for something that submissions are graded without",
 }
-_ENDINGS = {
+_ENDINGS: dict[int, str] = {
     signal.SIGSEGV: "Python itself crashed (a segmentation fault)",
     signal.SIGABRT: "Python itself crashed (it aborted)",
     signal.SIGFPE: "Python itself crashed (a division in compiled code)",
@@ -89,7 +89,7 @@ class Explainer:
         if isinstance(error, StudentError):
             return self._raised(error.trouble, full, call)
         if call is None:
-            return str(error)
+            return str(error) if full else f"{self.name}.py gave nothing that the test can work with."
         if isinstance(error, Mismatch):
             with np.errstate(all="ignore"):
                 difference = describe(error.got, error.expected, error.wrong)
@@ -102,7 +102,8 @@ class Explainer:
             return f"{str(error).splitlines()[0]}\n{example(call, None)}"
         if isinstance(error, AssertionError):
             return str(error) if outcome.test.name == INPUTS_TEST else f"`{call.name}` is not right."
-        return f"`{call.name}` returned {describe_kind(call.value)}, which the test cannot work with."
+        returned = describe_kind(call.value) if full else "something"
+        return f"`{call.name}` returned {returned}, which the test cannot work with."
 
     def _stopped(self, trouble: Trouble, call: Call | None) -> str:
         where = f"`{call.name}`" if call else f"{self.name}.py"
@@ -193,7 +194,7 @@ def _indented(text: str) -> str:
 
 def _ending(status: int) -> str:
     if status < 0:
-        return _ENDINGS.get(signal.Signals(-status), f"it was ended by signal {-status}")
+        return _ENDINGS.get(-status, f"it was ended by signal {-status}")
     return f"it left Python with code {status}" if status else "it sent something that is no answer"
 
 

@@ -6,13 +6,13 @@ import builtins
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from autograder.course import Budget
 from autograder.isolation.between.executor import LIBRARY, Gradients, Request, handles
-from autograder.isolation.between.wire import Handle, WireError, decode, encode
+from autograder.isolation.between.wire import Allowance, Handle, WireError, decode, encode
 from autograder.isolation.near.worker import Child, Confinement, Died, OutOfTime, Worker, WorkerError
 
 
@@ -69,6 +69,7 @@ class Call:
         changed: the arguments (position or name) that the call changed in place.
         output: what it printed.
         warnings: what it was warned of, as "RuntimeWarning: overflow encountered in exp".
+        owner: the type of the object that was asked, if it was one.
     """
 
     message: bytes
@@ -77,11 +78,17 @@ class Call:
     changed: tuple[str, ...] = ()
     output: str = ""
     warnings: tuple[str, ...] = ()
+    owner: str = ""
 
     @cached_property
     def request(self) -> Request:
         """What was asked."""
         return Request(*decode(self.message))
+
+    @cached_property
+    def arguments(self) -> dict[str, Any]:
+        """What was handed over, by position ("0", "1") or name."""
+        return {**{str(place): value for place, value in enumerate(self.request.args)}, **self.request.kwargs}
 
     @cached_property
     def has_objects(self) -> bool:
@@ -99,7 +106,7 @@ class Call:
     def name(self) -> str:
         """The target as a student writes it, without the module: `softmax`, `MiniTransformerBlock.forward`."""
         start, *attributes = self.request.path or ("",)
-        parts = [*attributes] if isinstance(start, str) else [start.type_name, *attributes]
+        parts = [*attributes] if isinstance(start, str) else [self.owner or start.type_name, *attributes]
         return ".".join(parts)
 
 
@@ -111,6 +118,7 @@ class Session:
         sources: the modules that the child gets, the exercise's among them.
         calls: everything that was asked so far.
         definitions: the first and last line of each function and class, once loaded.
+        allowance: how much its answers may hold together: they are kept, and so must fit the grader's memory.
     """
 
     worker: Worker
@@ -121,10 +129,12 @@ class Session:
     readable: Sequence[str] = ()
     calls: list[Call] = field(default_factory=list)
     definitions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    allowance: Allowance = field(default_factory=Allowance)
     loading_trouble: Trouble | None = None
+    _named: set[str] = field(default_factory=set)  # what suites have asked for
     _child: Child | None = None
     _starts: int = 0
-    _begun: float = 0.0
+    _spent: float = 0.0  # seconds of waiting for it; what the suite itself takes is not its business
 
     def load(self) -> Trouble | None:
         """Starts the child and imports the module; returns what went wrong, if anything did."""
@@ -141,7 +151,9 @@ class Session:
         """
         if self.load():
             raise Stopped(self.loading_trouble)  # type: ignore[arg-type]
-        call = self._ask(Request(*(_sendable(part) for part in request)))
+        sent = Request(*(_sendable(part) for part in request))
+        self._named.update(part for part in sent.path if isinstance(part, str))
+        call = replace(self._ask(sent), owner=self._owner(sent))
         self.calls.append(call)
         if call.trouble is None:
             return call.value
@@ -156,8 +168,6 @@ class Session:
             self._child = None
 
     def _start(self) -> None:
-        if not self._begun:
-            self._begun = time.monotonic()
         if self._starts > self.budget.restarts:
             self.loading_trouble = Trouble("timeout" if self._last_kind() == "timeout" else "crashed")
             return
@@ -171,22 +181,38 @@ class Session:
             "readable": list(self.readable),
         }
         # No student code runs before the first answer, so this one can be believed.
-        said, why = decode(self._child.ask(encode(start), self.budget.load))
+        try:
+            said, why = decode(self._child.ask(encode(start), self.budget.load))
+        except (OutOfTime, Died):
+            raise WorkerError(
+                "a child of the worker does not start: the machine is too busy, or lacks memory"
+            ) from None
         if said != "ready":
             raise WorkerError(f"a submission cannot be shut in on this machine: {why}")
         call = self._exchange(encode("load"), self.budget.load)
         if call.trouble is not None:
             self.loading_trouble = call.trouble
             self.end()
-        else:
-            self.definitions = _checked_definitions(call.value)
+            return
+        try:
+            self.definitions = _checked_definitions(call.value, self.sources[self.name])
+        except Exception:  # see `_exchange`
+            self.loading_trouble = Trouble("crashed")
+            self.end()
+
+    def _owner(self, request: Request) -> str:
+        """The type of the object that is asked, where this side knows the name: others could tell anything."""
+        start = request.path[0] if request.path else None
+        if not isinstance(start, Handle):
+            return ""
+        return start.type_name if start.type_name in self._named | self.definitions.keys() else "object"
 
     def _last_kind(self) -> str:
         return next((call.trouble.kind for call in reversed(self.calls) if call.trouble), "")
 
     def _ask(self, request: Request) -> Call:
         message = encode(tuple(request))
-        left = self._begun + self.budget.exercise - time.monotonic()
+        left = self.budget.exercise - self._spent
         if left <= 0:
             self.end()
             self.loading_trouble = Trouble("timeout")
@@ -195,20 +221,30 @@ class Session:
 
     def _exchange(self, message: bytes, seconds: float) -> Call:
         assert self._child is not None
+        begun = time.monotonic()
         try:
-            kind, value, changed, output, warned = decode(self._child.ask(message, seconds), lambda handle: handle)
-            if kind == "error":
-                return Call(message, trouble=_as_trouble(value), output=_checked_text(output))
-            names, warnings = (tuple(_checked_text(text) for text in texts) for texts in (changed, warned))
-            return Call(message, value=value, changed=names, output=_checked_text(output), warnings=warnings)
+            answer = self._child.ask(message, seconds)
         except OutOfTime:
             trouble = Trouble("timeout")
         except Died as died:
             trouble = Trouble("crashed", status=died.status)
-        except (WireError, ValueError, TypeError, KeyError):
-            trouble = Trouble("crashed")  # an answer that is none: only code that writes to our channel sends one
+        else:
+            try:
+                return self._understood(message, answer)
+            except Exception:  # an answer that is none: only code that writes to our channel sends one
+                trouble = Trouble("crashed")
+        finally:
+            self._spent += time.monotonic() - begun
         self.end()
         return Call(message, trouble=trouble)
+
+    def _understood(self, message: bytes, answer: bytes) -> Call:
+        """The answer as a record, or any exception at all: every part of it may be anything."""
+        kind, value, changed, output, warned = decode(answer, lambda handle: handle, self.allowance)
+        if kind == "error":
+            return Call(message, trouble=_as_trouble(value, self.sources), output=_checked_text(output))
+        call = Call(message, value=value, output=_checked_text(output), warnings=tuple(map(_checked_text, warned)))
+        return replace(call, changed=tuple(name for name in call.arguments if name in changed)) if changed else call
 
 
 class RemoteModule:
@@ -308,6 +344,8 @@ def _student_kind(name: str) -> type[StudentError] | None:
     builtin = getattr(builtins, name, None)
     if not (isinstance(builtin, type) and issubclass(builtin, Exception)) or builtin is Exception:
         return None
+    if issubclass(builtin, (StopIteration, StopAsyncIteration)):
+        return None  # in a suite's loop it would be the loop's end, and no error
     try:
         kind: type[StudentError] = type(name, (StudentError, builtin), {"__init__": StudentError.__init__})
         kind(Trouble("raised"))
@@ -316,14 +354,14 @@ def _student_kind(name: str) -> type[StudentError] | None:
     return kind
 
 
-def _as_trouble(value: Mapping[str, Any]) -> Trouble:
+def _as_trouble(value: Mapping[str, Any], sources: Mapping[str, str]) -> Trouble:
     missing = value["missing"]
     return Trouble(
         "missing" if missing is not None else "raised",
         type_name=_checked_text(value["type"])[:100],
         bases=tuple(_checked_text(name) for name in value["bases"]),
         message=_checked_text(missing if missing is not None else value["message"]),
-        frames=tuple((_checked_text(file), int(line), _checked_text(name)) for file, line, name in value["frames"]),
+        frames=_checked_frames(value["frames"], sources),
         forbidden=None if value["forbidden"] is None else _checked_text(value["forbidden"]),
         syntax=_checked_syntax(value.get("syntax")),
     )
@@ -336,12 +374,28 @@ def _checked_text(value: object) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in value[:4096])
 
 
+def _checked_frames(value: Any, sources: Mapping[str, str]) -> tuple[tuple[str, int, str], ...]:
+    """The frames that can be: in lines that there are, of files that were handed in. Others could tell anything."""
+    lengths = {f"{name}.py": source.count("\n") + 1 for name, source in sources.items()}
+    frames = ((_checked_text(file), int(line), _checked_text(name)) for file, line, name in value)
+    return tuple((file, line, name) for file, line, name in frames if 0 <= line <= lengths.get(file, -1))
+
+
 def _checked_syntax(value: Any) -> tuple[str, int, int, str] | None:
     if value is None:
         return None
     file, line, column, text = value
-    return _checked_text(file), int(line), int(column), _checked_text(text)
+    shown = _checked_text(text)
+    return _checked_text(file), int(line), min(int(column), len(shown) + 1), shown
 
 
-def _checked_definitions(value: Any) -> dict[str, tuple[int, int]]:
-    return {_checked_text(name): (int(first), int(last)) for name, (first, last) in dict(value).items()}
+def _checked_definitions(value: Any, source: str) -> dict[str, tuple[int, int]]:
+    """The definitions that can be: within the file, and one after the other."""
+    places = sorted((int(first), int(last), _checked_text(name)) for name, (first, last) in dict(value).items())
+    definitions: dict[str, tuple[int, int]] = {}
+    below = 0
+    for first, last, name in places:
+        if below < first <= last <= source.count("\n") + 1 and name.isidentifier():
+            definitions[name] = first, last
+            below = last
+    return definitions
