@@ -21,7 +21,7 @@ from autograder.isolation.between.executor import handles
 from autograder.isolation.near.remote import Call
 from autograder.suites.runner import Outcome
 
-FIRST, LAST = 24, 16  # how many of a test's calls are looked at: its edge cases come first, and a failure is the last
+FIRST, LAST = 24, 16  # how many of a test's calls are looked at: edge cases come first, and failures last
 TRIED = 4  # how many wrong answers of a function a mistake may fail to explain before it is given up
 
 
@@ -149,7 +149,7 @@ def chosen_calls(outcomes: Sequence[Outcome]) -> list[Call]:
     """The first and last calls of every test, with all that made the objects that they use."""
     chosen: list[Call] = []
     for outcome in outcomes:
-        calls, wanted, kept = outcome.calls, set[int](), list[Call]()
+        calls, wanted, kept = outcome.calls[: outcome.asked], set[int](), list[Call]()
         for place in reversed(range(len(calls))):
             uses = {handle.id for handle in _uses(calls[place])}
             makes = {handle.id for handle in handles(calls[place].value)}

@@ -16,14 +16,22 @@ import pytest
 from hypothesis.internal.entropy import deterministic_PRNG
 from hypothesis.strategies import DataObject
 
+from autograder.suites.plugin import BENCH
+
 Example = Mapping[str, Any]
 ENOUGH = 10  # failures of one test
 
 
 class Examples:
-    """Runs property tests on examples that it keeps."""
+    """Runs property tests on examples that it keeps.
+
+    Attributes:
+        asked: how many calls were made when the last property test had used its examples; what came after them
+            searched for a smaller one, and was another search for every submission.
+    """
 
     def __init__(self) -> None:
+        self.asked = 0
         self._drawn: dict[pytest.Function, Sequence[Example]] = {}
 
     @pytest.hookimpl(tryfirst=True)
@@ -44,6 +52,7 @@ class Examples:
                 failures.append((example, error))
             if len(failures) == ENOUGH:
                 break
+        self.asked = len(pyfuncitem.config.stash[BENCH].calls)
         if not failures:
             return True
         # It went on after the first, for a diagnosis learns from each. The one that is reported comes last.

@@ -45,12 +45,14 @@ class Outcome:
     Attributes:
         error: why it failed; None when it passed or was not run.
         calls: what it asked of the submission, in order.
+        asked: how many of these every submission is asked; the others searched for a smaller example.
     """
 
     test: Test
     status: str
     error: BaseException | None = None
     calls: tuple[Call, ...] = ()
+    asked: int = 0
 
 
 class Suites:
@@ -76,7 +78,8 @@ class Suites:
             "unraisableexception",
         ]
         arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
-        config = _prepareconfig([*arguments, *map(str, paths)], [self, Examples()])
+        self._examples = Examples()
+        config = _prepareconfig([*arguments, *map(str, paths)], [self, self._examples])
         config.stash[BENCH] = self._bench
         config._do_configure()
         self._session = pytest.Session.from_config(config)
@@ -133,15 +136,20 @@ class Suites:
         error: BaseException | None = None
         calls: list[Call] = []
         failing: list[Call] = []  # what is reported comes last
+        searched = 0
         for item in items:
             begun = len(self._bench.calls)
             self._errors.clear()
+            self._examples.asked = 0
             runtestprotocol(item, log=False, nextitem=following[item])
+            made = self._bench.calls[begun:]
             if self._errors and error is None:
-                error, failing = self._errors[id(item)], self._bench.calls[begun:]
+                error, failing = self._errors[id(item)], made
+                searched = begun + len(made) - self._examples.asked if self._examples.asked else 0
             else:
-                calls += self._bench.calls[begun:]
-        return Outcome(test, "failed" if error else "passed", error, (*calls, *failing))
+                calls += made
+        found = (*calls, *failing)
+        return Outcome(test, "failed" if error else "passed", error, found, len(found) - searched)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
