@@ -8,6 +8,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -35,7 +36,7 @@ def hand_in(course: Course, console: Console, out: Path, *, ask: bool) -> bool:
         raise CourseError(f"There is nothing to hand in: {course.root / 'exercises'} holds no exercise.")
     console.print("Checking what you have, with the tests that you see ...")
     _show(console, _check(course, console))
-    if ask and not _agreed(console):
+    if ask and not _agreed():
         console.print("Nothing was written.")
         return False
     _write(out, files, course)
@@ -95,13 +96,12 @@ def _show(console: Console, grades: tuple[ExerciseGrade, ...]) -> None:
         console.print("You can hand in unfinished work: what is right counts.")
 
 
-def _agreed(console: Console) -> bool:
+def _agreed() -> bool:
     """Asks once. Where nobody can answer, nobody objects."""
     if not sys.stdin.isatty():
         return True
-    console.print("Hand in? [Y/n] ", end="", markup=False)
     try:
-        return not input().strip().lower().startswith("n")
+        return not input("Hand in? [Y/n] ").strip().lower().startswith("n")
     except EOFError:
         return True
 
@@ -127,7 +127,8 @@ def _write(out: Path, files: Mapping[str, bytes], course: Course) -> None:
         beside.chmod(0o644)
         os.replace(beside, out)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise CourseError(f"{out} could not be written: {error.strerror}. Try --out with another place.") from None
     _read_back(out, course)
 

@@ -28,6 +28,7 @@ from autograder.isolation.far.importer import MemoryImporter
 from autograder.isolation.near.remote import Session
 from autograder.isolation.near.worker import start_worker
 from autograder.loop.grader import StudentGrader
+from autograder.loop.state import load
 from autograder.reports.heatmap import heatmap
 from autograder.reports.notebook import as_html, as_text
 from autograder.submission import Submission, SubmissionError, module_name, read_submission
@@ -79,7 +80,8 @@ class Checks:
             if (source := _beside(base, course)) is not None:
                 sources[base] = source
         if exercise.name not in self._graders:
-            self._graders[exercise.name] = DrawingGrader.ready(course, [exercise], start_worker(), {})
+            untouched = load(course).untouched
+            self._graders[exercise.name] = DrawingGrader.ready(course, [exercise], start_worker(), untouched)
         grader = self._graders[exercise.name]
         grader.drawings = {}
         return grader.grade(Submission("notebook", sources)).exercises[0]

@@ -98,6 +98,7 @@ def _readme(course: Course) -> str:
             title=course.title,
             first_minutes=by_title["A student's first ten minutes"],
             exercises=by_title["The exercises"],
+            projects=by_title["What you build from it"],
         )
     except KeyError as missing:
         raise CourseError(f"README.md has no section {missing}, which students get.") from None

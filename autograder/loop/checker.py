@@ -26,7 +26,7 @@ class Job:
 
     Attributes:
         number: by which its answer is known.
-        untouched: how many holes exercises had when they were last seen not started.
+        untouched: how many holes exercises had when they were first seen.
     """
 
     number: int

@@ -97,7 +97,7 @@ def _follow(folder: Path, course: Course, events: queue.SimpleQueue[Event]) -> N
     try:
         for _ in follow():
             _read(folder, course, events)
-    except OSError:  # this file system tells nobody what changes; so it is asked
+    except (OSError, RuntimeError):  # this file system tells nobody what changes; so it is asked
         for _ in follow(force_polling=True, poll_delay_ms=100):
             _read(folder, course, events)
 

@@ -28,7 +28,7 @@ class Standing:
     Attributes:
         attempts: how many different texts of it were checked, once it was started.
         hints: how many of its hints were told.
-        holes: how many it had when it was last seen not started.
+        holes: how many it had when it had most, before it was started.
         text: the digest of the text that was checked last; what follows is about that text alone.
     """
 
@@ -61,14 +61,13 @@ class Memory:
         standing = self.of(grade.name)
         if text != standing.text and grade.status in _COUNTED:
             standing.attempts += 1
-        if grade.status == "not_started":
-            standing.holes = len(grade.holes)
+        standing.holes = max(standing.holes, len(grade.holes))
         standing.text, standing.status = text, grade.status
         standing.score, standing.max_score = grade.score, grade.max_score
 
     @property
     def untouched(self) -> dict[str, int]:
-        """How many holes exercises had when they were last seen not started."""
+        """How many holes exercises had when they were first seen."""
         return {name: standing.holes for name, standing in self.exercises.items() if standing.holes}
 
     def status(self, name: str, text: str) -> str:

@@ -224,4 +224,4 @@ def _print_text(console: Console, text: str, indent: int, style: str = "") -> No
     if is_plain(console):
         console.print(Text(" " * indent + text))
     else:
-        console.print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+        console.print(Padding(Text(text, style=style), (0, 0, 0, indent), expand=False))

@@ -25,7 +25,8 @@ def copy_course(folder: Path, names: list[str]) -> Course:
     for name in _FILES:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "docs", folder / "docs")
+    for whole in ("docs", "projects"):
+        shutil.copytree(ROOT / whole, folder / whole, ignore=shutil.ignore_patterns("__pycache__"))
     for name in names:
         for path in (
             f"solutions/{name}.py",

@@ -72,6 +72,7 @@ def test_every_secret_line_is_absent(released, small_course):
     public += [small_course.stub(name).read_text(encoding="utf-8") for name in small_course.names]
     # What the program says itself, an import say, is no secret of a suite; a solution's lines must not stand there.
     public += [path.read_text(encoding="utf-8") for path in (ROOT / "autograder").rglob("*.py")]
+    public += [path.read_text(encoding="utf-8") for path in (ROOT / "projects").rglob("*.py")]
     files = [path.read_bytes() for path in released.rglob("*") if path.is_file()]
     assert len(files) > 50
     hidden = [line for line in secrets(small_course) if not any(line in text for text in public)]
@@ -97,7 +98,7 @@ def test_no_text_of_the_whole_course_holds_a_secret(tmp_path):
 def test_nothing_secret_by_name(released):
     """Only what is listed is there: no solutions, hidden suites, mistakes, bytecode, history or metadata."""
     paths = {str(path.relative_to(released)) for path in released.rglob("*") if path.is_file()}
-    outside = {path for path in paths if not path.startswith(("autograder/", "docs/"))}
+    outside = {path for path in paths if not path.startswith(("autograder/", "docs/", "projects/"))}
     assert outside == {
         ".github/workflows/check.yml", ".gitignore", "LICENSE", "Makefile", "README.md", "constraints.txt",
         "course.toml", "pyproject.toml", "exercises/attention.py", "exercises/softmax.py", "tests/standins/softmax.py",

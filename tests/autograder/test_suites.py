@@ -10,7 +10,7 @@ from autograder.suites.tiny_checkpoint import tiny_checkpoint, tiny_logits, tiny
 
 @pytest.mark.parametrize("adds_start", [True, False])
 def test_the_tiny_checkpoint_is_what_transformers_reads(adds_start):
-    """transformers loads it; its logits and its tokens are those that the suites expect."""
+    """Transformers loads it; its logits and its tokens are those that the suites expect."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = tiny_checkpoint(adds_start)

@@ -30,7 +30,7 @@ from autograder.suites import (
     seeds,
 )
 
-SHAPES = st.sampled_from([(9,), (1, 5), (4, 7), (2, 3, 8), (3, 1, 2, 6)])
+SHAPES = st.sampled_from([(9,), (1, 5), (4, 7), (2, 3, 8), (3, 1, 2, 6), (2, 150)])
 DTYPES = st.sampled_from([torch.float32, torch.float64])
 
 
@@ -165,7 +165,7 @@ def test_chain(decoding, seed, temperature, k, p):
 @points(0.25, "Floats keep their dtype")
 def test_dtypes_are_kept(decoding):
     """A half-precision model's logits stay half precision: float16 in, float16 out, and so for every dtype."""
-    for dtype in (torch.float16, torch.float32, torch.float64):
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         logits = torch.tensor([[1.0, 4.0, 2.0, -3.0, 3.0], [0.5, -2.0, 5.0, 0.25, 1.0]], dtype=dtype)
         assert_dtype(decoding.apply_temperature(logits, 0.7), dtype)
         assert_dtype(decoding.top_k_filter(logits, 2), dtype)
@@ -209,6 +209,9 @@ def test_minus_infinity(decoding):
         only = torch.randint(0, 7, shape, generator=torch.Generator().manual_seed(len(shape) + 1))
         logits = torch.where(torch.nn.functional.one_hot(only, 7) == 1, -2.5, -math.inf)
         assert_equal(drawn(decoding.sample(logits, seeded(decoding, 3)), shape), only.numpy())
+    far = torch.full((3, 2, 3000), -math.inf)  # a vocabulary of an ordinary size
+    far[..., 2998] = 4.0
+    assert_equal(drawn(decoding.sample(far, seeded(decoding, 3)), (3, 2)), np.full((3, 2), 2998))
     logits = normal(6, (40, 50, 7))
     logits[normal(7, (40, 50, 7)) > 0.5] = -math.inf
     logits[..., 4] = 0.0

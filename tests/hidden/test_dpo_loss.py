@@ -124,9 +124,10 @@ def test_first_label(dpo_loss, seed, sizes):
 @given(seed=seeds(), vocabulary=st.integers(2, 40))
 def test_sum_of_what_counts(dpo_loss, seed, vocabulary):
     """Where all V words are equally probable, n tokens have log-probability -n · log V: no mean, no prompt."""
-    mask = torch.tensor([[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 1, 1, 0]], dtype=torch.bool)
-    labels = torch.randint(vocabulary, (3, 7), generator=torch.Generator().manual_seed(seed))
-    logits = torch.full((3, 7, vocabulary), 1.5, dtype=torch.float64)
+    rows = [[0, 1, 0, 0, 0, 0, 0], [0, 0, 1, 1, 0, 1, 0], [0, 1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 0, 0]]
+    mask = torch.tensor(rows, dtype=torch.bool)
+    labels = torch.randint(vocabulary, (4, 7), generator=torch.Generator().manual_seed(seed))
+    logits = torch.full((4, 7, vocabulary), 1.5, dtype=torch.float64)
     expected = -mask.sum(dim=1).double() * math.log(vocabulary)
     assert_close(dpo_loss.sequence_log_probs(logits, labels, mask), expected, terms=7 + vocabulary, scale=4.0)
 
@@ -223,10 +224,10 @@ def test_extreme_margins(dpo_loss):
     assert_close(result.args[1].abs().sum(), torch.tensor(0.5), terms=4)
 
 
-@points(0.25, "float32 stays float32, float64 stays float64")
+@points(0.25, "Floats keep their dtype")
 def test_dtypes_are_kept(dpo_loss):
     """The results have the dtype of what came in, for log-probabilities of sequences and for the loss."""
-    for dtype in (torch.float32, torch.float64):
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         logits, labels, mask = draw(0, (2, 4, 8), dtype)
         assert_dtype(dpo_loss.sequence_log_probs(logits, labels, mask), dtype)
         assert_dtype(dpo_loss.dpo_loss(*draw_logps(0, 3).to(dtype)), dtype)

@@ -88,10 +88,12 @@ def test_default_eps(grpo_loss):
     assert_advantages(grpo_loss.group_relative_advantages(rewards, 0.001), rewards, 0.001)
 
 
-@points(0.25, "Advantages keep float32 and float64, and whole numbers become floats")
+@points(0.25, "Advantages keep their dtype, and whole numbers become floats")
 def test_advantage_dtypes(grpo_loss):
     """The result has the dtype of the rewards; right and wrong may come as the whole numbers 1 and 0."""
     rewards = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 4, 0, -2]])
+    for half in (torch.float16, torch.bfloat16):
+        assert_dtype(grpo_loss.group_relative_advantages(rewards.to(half)), half)
     for dtype in (torch.float32, torch.float64):
         advantages = grpo_loss.group_relative_advantages(rewards.to(dtype), eps=0.01)
         assert_dtype(advantages, dtype)
@@ -134,7 +136,7 @@ def test_defaults(grpo_loss):
     assert_loss(grpo_loss.grpo_loss(*entries, 0.3, 0.7, torch.ones(6, 8).bool()), entries, 0.3, 0.7)
 
 
-@points(0.75, "The mask: a mean over each answer's tokens, then a mean over the answers")
+@points(0.5, "The mask: a mean over each answer's tokens, then a mean over the answers")
 @given(seed=seeds(), counts=st.permutations([1, 2, 4, 5]), columns=st.permutations(range(6)))
 def test_mask(grpo_loss, seed, counts, columns):
     """Each answer's sum is divided by its own number of kept tokens. What the mask drops counts nowhere."""
@@ -143,6 +145,21 @@ def test_mask(grpo_loss, seed, counts, columns):
     assert_loss(grpo_loss.grpo_loss(*entries, epsilon=0.3, beta=0.0, mask=mask), entries, 0.3, 0.0, mask)
     entries = (*entries[:3], torch.zeros_like(entries[3]))
     assert_loss(grpo_loss.grpo_loss(*entries, epsilon=0.3, beta=1.0, mask=mask), entries, 0.3, 1.0, mask)
+
+
+@points(0.25, "Mask and clip together, and the gradient then")
+@given(seed=seeds(), epsilon=st.sampled_from([0.1, 0.3]))
+def test_mask_and_clip(grpo_loss, seed, epsilon):
+    """The clip decides for each token, with a mask as without, and only the kept tokens teach."""
+    entries = new, old, reference, advantages = batch(seed, (4, 6))
+    mask = torch.arange(6) < torch.tensor([2, 6, 1, 4])[:, None]  # [4, 6]
+    found = grpo_loss.grpo_loss.gradients(*entries, epsilon=epsilon, beta=0.5, mask=mask)
+    assert_loss(found.value, entries, epsilon, 0.5, mask)
+    ratio, signed = torch.exp(new - old), advantages[:, None]
+    enough = torch.where(signed > 0, ratio > 1 + epsilon, ratio < 1 - epsilon)
+    pull = torch.where(enough, torch.zeros_like(ratio), -ratio * signed) - 0.5 * torch.expm1(reference - new)
+    expected = torch.where(mask, pull / mask.sum(dim=1, keepdim=True) / 4, torch.zeros_like(pull))
+    assert_close(found.args[0], expected, terms=24, scale=8.0)
 
 
 @points(0.5, "The objective's gradient is right, and zero where the clip decides")
@@ -176,11 +193,13 @@ def test_data_gets_no_gradient(grpo_loss, seed):
         assert_close(torch.zeros_like(entry) if gradient is None else gradient, torch.zeros_like(entry))
 
 
-@points(0.25, "The loss keeps float32 and float64, and whole numbers become floats")
+@points(0.25, "The loss keeps its dtype, and whole numbers become floats")
 def test_loss_dtypes(grpo_loss):
     """The loss has the dtype of the log-probabilities; advantages of +1 and -1 may come as whole numbers."""
     new, old = torch.tensor([[-1, -3, -2], [-2, -2, -1]]), torch.tensor([[-2, -2, -2], [-2, -3, -1]])
     entries = (new, old, torch.tensor([[-1, -2, -2], [-3, -2, -1]]), torch.tensor([1, -1]))
+    for half in (torch.float16, torch.bfloat16):
+        assert_dtype(grpo_loss.grpo_loss(*(entry.to(half) for entry in entries)), half)
     for dtype in (torch.float32, torch.float64):
         floats = tuple(entry.to(dtype) for entry in entries)
         loss = grpo_loss.grpo_loss(*floats, epsilon=1.8, beta=0.5)  # e and 1/e are in the band

@@ -138,7 +138,7 @@ def rotated(x, positions, base):
     return torch.from_numpy(np.concatenate([turned.real, turned.imag], axis=-1))
 
 
-@points(0.75, "rotate: number i and number i + D/2 turn by p · base^(-2i/D)")
+@points(0.5, "rotate: number i and number i + D/2 turn by p · base^(-2i/D)")
 @settings(max_examples=15)
 @given(
     positions=st.lists(st.integers(0, 60), min_size=3, max_size=7).map(torch.tensor),
@@ -150,6 +150,19 @@ def test_rotate_values(llama_block, positions, width, seed):
     x = normal(seed, B, 3, len(positions), width)
     expected = rotated(x, positions, 10000.0).float()
     assert_close(llama_block.rotate(x, positions), expected, terms=70)
+
+
+@points(0.25, "Far positions and long texts")
+def test_far_positions(llama_block):
+    """Nothing has a longest text: positions may be in the thousands, and every token sees all that came before it."""
+    x, positions = normal(71, B, 3, 6, 8), torch.tensor([0, 7, 300, 2047, 2049, 3001])
+    # An angle of thousands is off by as many eps, and by a few times that where it is a product of rounded numbers.
+    assert_close(llama_block.rotate(x, positions), rotated(x, positions, 10000.0).float(), terms=2 * 3001)
+    weights = weights_for(shapes_of(2), 72)
+    attention = llama_block.GroupedQueryAttention(C, H, 2)
+    attention.load_state_dict(part(weights, "self_attn"))
+    x = normal(73, 1, 600, C)
+    assert_close(attention(x), Reference(weights, 2).attention(x), terms=TERMS + 2 * 600)
 
 
 @points(0.25, "rotate: the base is the one that is given")
@@ -280,7 +293,7 @@ def test_weights_go_both_ways(llama_block, num_kv_heads):
     assert_close(block(x), Reference(state, num_kv_heads or H).block(x).detach(), terms=TERMS)
 
 
-@points(0.25, "float64 stays float64, float32 stays float32")
+@points(0.25, "Floats keep their dtype")
 def test_dtypes_are_kept(llama_block):
     """The result has the dtype of the input: no angle, mask or buffer of another dtype may change it on the way."""
     x, positions = normal(61, B, 3, T, 8), torch.arange(T)
@@ -295,3 +308,10 @@ def test_dtypes_are_kept(llama_block):
         y = block(normal(63, B, T, C).to(dtype))
         assert_dtype(y, dtype)
         assert_close(y.float(), Reference(weights, 2).block(normal(63, B, T, C)).detach(), terms=TERMS)
+    for half in (torch.float16, torch.bfloat16):
+        assert_dtype(llama_block.rotate(x.to(half), positions), half)
+        norm, block = llama_block.RMSNorm(C), llama_block.LlamaBlock(C, H, F, 2)
+        norm.to(half)
+        block.to(half)
+        for module in (norm, block):
+            assert_dtype(module(normal(64, B, T, C).to(half)), half)

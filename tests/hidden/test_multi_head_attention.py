@@ -202,7 +202,7 @@ def test_values(multi_head_attention, size, seed):
     assert_close(attention(x), expected(x, weights, size[3]), terms=terms(size))
 
 
-@points(1, "With a mask of any shape too")
+@points(0.75, "With a mask of any shape too")
 @pytest.mark.parametrize("kind", MASKS)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -217,6 +217,20 @@ def test_masks(multi_head_attention, kind, seed):
         mask = random_mask(kind, size, seed)
         attention = load(multi_head_attention.MultiHeadAttention(size[2], size[3]), weights)
         assert_close(attention(x, mask), expected(x, weights, size[3], mask), terms=terms(size))
+
+
+@points(0.25, "One module, many texts: nothing is kept from one to the next")
+def test_calls_are_apart(multi_head_attention):
+    """A mask is for the call that it comes with, in training and in evaluation, and a text may be of any length."""
+    size = (1, 4, 12, 3)
+    _, weights = random_case(size, 17)
+    attention = load(multi_head_attention.MultiHeadAttention(12, 3), weights)
+    for call, (length, kind) in enumerate([(4, "TT"), (4, "TT"), (4, None), (600, "TT"), (600, None), (4, "BHTT")]):
+        if call == 5:
+            attention.eval()
+        x, _ = random_case((1, length, 12, 3), call)
+        mask = None if kind is None else random_mask(kind, (1, length, 12, 3), call)
+        assert_close(attention(x, mask), expected(x, weights, 3, mask), terms=terms(size) + length)
 
 
 @points(0.25, "The weights of every query sum to 1")

@@ -180,7 +180,18 @@ def test_rotary_scores_are_relative(positional_encoding, seed, seq_len, width):
     assert_close(scores.diagonal(), np.full(seq_len, float(query @ key)), terms=terms, scale=size)
 
 
-@points(0.5, "float16, float32 and float64 stay what they are")
+@points(0.25, "The rotation is right at far positions, in float32 too")
+def test_rotary_far(positional_encoding):
+    """A text may be of any length, and the angles of its end are large.
+
+    They need float32 at least, whatever the dtype of `x`.
+    """
+    for dtype in (np.float32, np.float64):
+        x = normal(9, (600, 8), dtype)
+        assert_rotated(positional_encoding.apply_rotary_embedding(x), x)
+
+
+@points(0.25, "float16, float32 and float64 stay what they are")
 def test_rotary_dtypes(positional_encoding):
     """The result has the dtype of `x`.
 

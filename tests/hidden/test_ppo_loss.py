@@ -7,7 +7,7 @@ up to 6 is off by 6 eps, which the exponential turns into a relative error; a me
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autograder.suites import assert_close, assert_dtype, assert_shape, points, seeds, tensors
@@ -68,12 +68,23 @@ def assert_loss(got, terms):
     assert_close(got, terms.mean(), terms=20 + terms.numel(), scale=float(terms.abs().max()))
 
 
-@points(0.5, "The advantages are right")
+@points(0.25, "The advantages are right")
 @given(episode=EPISODES, gamma=DISCOUNTS, lam=DISCOUNTS)
 def test_advantages(ppo_loss, episode, gamma, lam):
     """A_t is this step's surprise plus γλ times the advantage of the step after it: start at the end and walk back."""
     got = ppo_loss.generalized_advantage_estimate(*episode, gamma=gamma, lam=lam)
     assert_advantages(got, discounted(*episode, gamma, lam))
+
+
+@points(0.25, "Long episodes, from their last step to their first")
+@given(seed=seeds(), steps=st.sampled_from([30, 200]))
+@settings(max_examples=6)
+def test_long_episodes(ppo_loss, seed, steps):
+    """An episode may have hundreds of steps, and with γ and λ near 1 a surprise at its end reaches far back."""
+    numbers = np.random.default_rng(seed)
+    rewards, values = (torch.from_numpy(numbers.uniform(-SIZE, SIZE, size)) for size in (steps, steps + 1))
+    got = ppo_loss.generalized_advantage_estimate(rewards, values, gamma=0.999, lam=0.98)
+    assert_advantages(got, discounted(rewards, values, 0.999, 0.98))
 
 
 @points(0.5, "With lam = 0, an advantage is its own step's surprise")
@@ -118,11 +129,13 @@ def test_advantage_defaults(ppo_loss):
     assert_advantages(estimate(*episode, 0.7, 0.4), discounted(*episode, 0.7, 0.4))
 
 
-@points(0.5, "Advantages keep float32 and float64, and whole numbers become floats")
+@points(0.5, "Advantages keep their dtype, and whole numbers become floats")
 def test_advantage_dtypes(ppo_loss):
     """The result has the dtype of what came in; rewards that are whole numbers must not round the advantages."""
     rewards, values = torch.tensor([1, 0, -2, 3]), torch.tensor([2, 1, 0, -1, 1])
     expected = discounted(rewards, values, 0.9, 0.8)
+    for half in (torch.float16, torch.bfloat16):
+        assert_dtype(ppo_loss.generalized_advantage_estimate(rewards.to(half), values.to(half)), half)
     for dtype in (torch.float32, torch.float64):
         got = ppo_loss.generalized_advantage_estimate(rewards.to(dtype), values.to(dtype), gamma=0.9, lam=0.8)
         assert_dtype(got, dtype)
@@ -165,13 +178,27 @@ def test_default_epsilon(ppo_loss):
         assert_loss(ppo_loss.ppo_loss(*entries, 0.22), terms_of(*entries, 0.22))
 
 
-@points(0.5, "The mask counts each entry that it keeps once, and no other")
+@points(0.25, "The mask counts each entry that it keeps once, and no other")
 @given(seed=seeds(), counts=st.permutations([1, 2, 4, 6]), columns=st.permutations(range(6)))
 def test_mask(ppo_loss, seed, counts, columns):
     """The mean is over the kept entries of all rows together: a token of a short answer weighs as much as any other."""
     entries = batch(seed, (4, 6), spread=0.2)  # all ratios are in the band, for this is about the mask alone
     mask = (torch.arange(6) < torch.tensor(counts)[:, None])[:, columns]  # [4, 6], another count in each row
     assert_loss(ppo_loss.ppo_loss(*entries, epsilon=0.3, mask=mask), terms_of(*entries, 0.3)[mask])
+
+
+@points(0.25, "Mask and clip together, and the gradient then")
+@given(seed=seeds(), epsilon=st.sampled_from([0.1, 0.3]))
+def test_mask_and_clip(ppo_loss, seed, epsilon):
+    """The clip decides for each entry, with a mask as without, and only the kept entries teach."""
+    new, old, advantages = batch(seed, (4, 6))
+    mask = torch.arange(6) < torch.tensor([2, 6, 1, 4])[:, None]  # [4, 6]
+    found = ppo_loss.ppo_loss.gradients(new, old, advantages, epsilon=epsilon, mask=mask)
+    assert_loss(found.value, terms_of(new, old, advantages, epsilon)[mask])
+    ratio = torch.exp(new - old)
+    enough = torch.where(advantages > 0, ratio > 1 + epsilon, ratio < 1 - epsilon)
+    expected = torch.where(enough | ~mask, torch.zeros_like(ratio), -ratio * advantages / 13)
+    assert_close(found.args[0], expected, terms=20)
 
 
 @points(0.5, "The gradient is right, and zero where the clip decides")
@@ -195,11 +222,13 @@ def test_data_gets_no_gradient(ppo_loss, seed):
         assert_close(torch.zeros(3, 4) if gradient is None else gradient, torch.zeros(3, 4))
 
 
-@points(0.25, "The loss keeps float32 and float64, and whole numbers become floats")
+@points(0.25, "The loss keeps its dtype, and whole numbers become floats")
 def test_loss_dtypes(ppo_loss):
     """The loss has the dtype of the log-probabilities; advantages of +1 and -1 may come as whole numbers."""
     new, old, advantages = torch.tensor([-1, -3, -2]), torch.tensor([-2, -2, -2]), torch.tensor([1, -1, 4])
     expected = terms_of(new, old, advantages, 1.8)  # e and 1/e are in the band
+    for half in (torch.float16, torch.bfloat16):
+        assert_dtype(ppo_loss.ppo_loss(new.to(half), old.to(half), advantages.to(half), epsilon=1.8), half)
     for dtype in (torch.float32, torch.float64):
         got = ppo_loss.ppo_loss(new.to(dtype), old.to(dtype), advantages.to(dtype), epsilon=1.8)
         assert_dtype(got, dtype)

@@ -217,6 +217,8 @@ def test_encode_duplicates(tokenization):
     assert_equal(tokenization.encode("abcbcabdab", merges), [257, 256, 260, 258])
     assert_equal(tokenization.decode([257, 256, 260, 258], merges), "abcbcabdab")
     assert_equal(tokenization.encode("abc", [(b"a", b"b"), (b"b", b"c"), (b"a", b"bc")]), [256, 99])
+    # A merge that stands there twice still takes a number each time.
+    assert_equal(tokenization.encode("abc", [(b"a", b"b"), (b"a", b"b"), (b"ab", b"c")]), [258])
 
 
 @points(0.5, "Decoding what was encoded gives the text again, for every text")

