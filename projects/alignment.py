@@ -62,7 +62,9 @@ def align(modules: dict[str, ModuleType], scale: Scale, picture: Path, console: 
     torch.manual_seed(0)
     workshop = Workshop(modules, scale)
     topic = " ".join(world.HELD_OUT[0])
-    console.print(f"An answer that asks is better than one that does not. Topic: {topic}. No training sees it.\n")
+    console.print(
+        f"An answer that asks is better than one that does not. Topic: {topic}. No training has this prompt.\n"
+    )
 
     def show(name: str, model: Any, said: str) -> None:
         models[name] = model

@@ -32,7 +32,7 @@ PROMPT, ANSWER = 3, 8  # tokens of a prompt, and of an answer at most: a sentenc
 
 Topic = tuple[str, str]
 TOPICS = [(person, thing) for person in PEOPLE for thing in THINGS]
-HELD_OUT = [topic for number, topic in enumerate(TOPICS) if number % 9 in (0, 4)]  # nobody trains on these
+HELD_OUT = [topic for number, topic in enumerate(TOPICS) if number % 9 in (0, 4)]  # prompts that no training has
 TRAIN = [topic for topic in TOPICS if topic not in HELD_OUT]
 
 

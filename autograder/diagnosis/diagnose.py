@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 from autograder.course import Course
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, keyed
+from autograder.diagnosis.limits import Exhausted, bounded
 from autograder.diagnosis.replay import Variant
 from autograder.grades import Hint
 from autograder.isolation.between.executor import handles
@@ -106,6 +107,14 @@ def diagnose(
     """
     if all(outcome.status == "passed" for outcome in outcomes):
         return []
+    try:
+        with bounded():
+            return _diagnosed(outcomes, knowledge, uses or {})
+    except (Exhausted, MemoryError):
+        return []
+
+
+def _diagnosed(outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[str, Collection[str]]) -> list[Hint]:
     calls = keyed(chosen_calls(outcomes))
     right = knowledge.right(calls)
     facts = [fact for fact in evidence(calls) if fact.key in right]
@@ -122,7 +131,7 @@ def diagnose(
     named = [
         hint
         for target, hints in explained.items()
-        if not unknown & set((uses or {}).get(target.split(".")[0], ()))
+        if not unknown & set(uses.get(target.split(".")[0], ()))
         for hint in hints
     ]
     return [suspect.hint for suspect in possible if suspect.hint in named]

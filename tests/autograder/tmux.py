@@ -77,23 +77,6 @@ def terminal(command: str, folder: Path, columns: int = 80, rows: int = 24, **en
             _tmux(server, "kill-server")
 
 
-def _tmux(self, *arguments: str) -> str:
-    return _tmux(self._server, *arguments)
-
-
-@contextmanager
-def terminal(command: str, folder: Path, columns: int = 80, rows: int = 24, **environment: str) -> Iterator[Terminal]:
-    """Runs a command line in a terminal of a certain size, and ends both."""
-    variables = [part for name, value in environment.items() for part in ("-e", f"{name}={value}")]
-    size = ["-x", str(columns), "-y", str(rows)]
-    line = f'{command}; echo "[ended: $?]"; exec sleep 1000'
-    _tmux(server, "-f", os.devnull, "new-session", "-d", *size, "-c", str(folder), *variables, line)
-    try:
-        yield Terminal(server)
-    finally:
-        _tmux(server, "kill-server")
-
-
 def _tmux(server: str, *arguments: str) -> str:
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
     environment.pop("TMUX", None)
