@@ -7,6 +7,7 @@ tried once more; results are written by the parent alone, one whole file each.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,15 +56,17 @@ class Setting:
 
 def read_all(paths: Sequence[Path], course: Course) -> Iterator[Submission]:
     """Reads submissions; one that cannot be read is one whose every exercise cannot. Equal names are numbered."""
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
     for path in paths:
         try:
             submission = read_submission(path, course)
         except SubmissionError as error:
             sentence = f"The submission was not graded: {error}."
             submission = Submission(path.resolve().stem, {}, dict.fromkeys(course.names, sentence))
-        count = seen[submission.name] = seen.get(submission.name, 0) + 1
-        name = submission.name if count == 1 else f"{submission.name} ({count})"
+        # A submission may itself be called "ada (2)", and must not get the place of another one.
+        numbered = (f"{submission.name} ({number})" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([submission.name], numbered) if name not in taken)
+        taken.add(name)
         yield Submission(name, submission.sources, submission.problems, submission.notes)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from autograder.course import Course, Exercise, holes
 from autograder.diagnosis.diagnose import Knowledge, diagnose, foundations_within
-from autograder.diagnosis.fingerprints import knowledge
+from autograder.diagnosis.fingerprints import holes_of_stub, knowledge
 from autograder.grades import ExerciseGrade, Grade, TestResult
 from autograder.isolation.near.remote import Session, Stopped
 from autograder.isolation.near.worker import Confinement, Worker
@@ -43,7 +44,7 @@ class Grader:
     @classmethod
     def start(
         cls, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str], worker: Worker, *, locked: bool
-    ) -> Grader:
+    ) -> Self:
         """Collects the suites while the worker imports the libraries."""
         needed = with_foundations(course, exercises)
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
@@ -68,7 +69,7 @@ class Grader:
             return self._ungraded(name, "error", submission.problems[name])
         if source is None:
             return self._ungraded(name, "missing", f"There is no {name}.py.")
-        left, total = holes(source), self._holes_of_stub(name)
+        left, total = holes(source), holes_of_stub(self.course, name)
         if left and len(left) >= total:
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
             return replace(grade, holes=tuple(left), holes_total=total)
@@ -133,10 +134,6 @@ class Grader:
             for test in self.suites.tests(name)
         )
         return ExerciseGrade(name, status, tuple(tests))
-
-    def _holes_of_stub(self, name: str) -> int:
-        stub = self.course.stub(name)
-        return len(holes(stub.read_text(encoding="utf-8"))) if stub.is_file() else 1
 
 
 def _result(outcome: Outcome, explainer: Explainer) -> TestResult:

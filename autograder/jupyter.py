@@ -23,12 +23,10 @@ from IPython.display import display
 
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.grades import ExerciseGrade
-from autograder.grading import foundations
+from autograder.grading import VISIBLE, Grader, foundations
 from autograder.isolation.far.importer import MemoryImporter
 from autograder.isolation.near.remote import Session
 from autograder.isolation.near.worker import start_worker
-from autograder.loop.grader import StudentGrader
-from autograder.loop.state import load
 from autograder.reports.heatmap import heatmap
 from autograder.reports.notebook import as_html, as_text
 from autograder.submission import Submission, SubmissionError, module_name, read_submission
@@ -80,8 +78,9 @@ class Checks:
             if (source := _beside(base, course)) is not None:
                 sources[base] = source
         if exercise.name not in self._graders:
-            untouched = load(course).untouched
-            self._graders[exercise.name] = DrawingGrader.ready(course, [exercise], start_worker(), untouched)
+            self._graders[exercise.name] = DrawingGrader.start(
+                course, [exercise], VISIBLE, start_worker(), locked=False
+            )
         grader = self._graders[exercise.name]
         grader.drawings = {}
         return grader.grade(Submission("notebook", sources)).exercises[0]
@@ -96,7 +95,7 @@ class Checks:
 
 
 @dataclass
-class DrawingGrader(StudentGrader):
+class DrawingGrader(Grader):
     """Draws where arrays differ, for the tests that students see anyway.
 
     Attributes:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
-from autograder.course import Course, CourseError, GraderError, load_course
+from autograder.course import Course, CourseError, GraderError, load_course, marked_answers
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
@@ -126,7 +126,7 @@ def fingerprints(root: Path, name: str) -> str:
         runs = [grader.run(exercise, {**right, name: source})[0] for source in versions]
     finally:
         worker.close()
-    return dump(record(Replays(course, name), runs))
+    return dump({**record(Replays(course, name), runs), "holes": marked_answers(versions[0])})
 
 
 def _replaceable(folder: Path) -> list[str]:

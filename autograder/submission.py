@@ -7,9 +7,11 @@ Links are not followed, so that nothing outside of the submission can be handed 
 from __future__ import annotations
 
 import importlib.util
+import lzma
 import os
 import re
 import stat
+import struct
 import sys
 import zipfile
 import zlib
@@ -22,10 +24,17 @@ from autograder.course import Course
 from autograder.notebooks import NotebookError, source_of
 
 MAX_SOURCE = 1_000_000  # bytes of a module; an exercise has some thousands
+MAX_SOURCES = 10_000_000  # of all modules together
 MAX_NOTEBOOK = 128 * 2**20  # a notebook may carry large outputs
+MAX_COMMAS = 4_000_000  # in a notebook: pictures have few, and each value that is read takes many times its size
 MAX_FILES = 5000
 MAX_DEPTH = 4
 _TOP = PurePosixPath()
+# What reading a damaged or hostile file may raise: a zip's names and numbers are believed by Python's own reader.
+_UNREADABLE = (
+    *(OSError, EOFError, RuntimeError, NotImplementedError, MemoryError, ValueError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
 _SKIPPED = {"__pycache__", "__MACOSX", "node_modules", "site-packages", "pictures"}
 
 
@@ -79,7 +88,7 @@ def read_submission(path: Path, course: Course) -> Submission:
         else:
             raise SubmissionError(f"{path.name} is no folder, zip, .py or .ipynb")
         return _from_files(path.stem if path.is_file() else path.resolve().name, files, course, notes)
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise SubmissionError(f"{path.name} cannot be read: {error}") from None
 
 
@@ -100,7 +109,11 @@ def _from_files(name: str, files: list[_File], course: Course, notes: list[str])
         counts = module not in chosen or numbered or (file.path.suffix == ".py" and chosen[module].path.stem == module)
         if file.path.parent == folder and module.isidentifier() and counts:
             chosen[module] = file
-    for module, file in sorted(chosen.items()):
+    left = MAX_SOURCES
+    for module, file in sorted(chosen.items(), key=lambda item: (item[0] not in course.names, item[0])):
+        if left <= 0:
+            notes.append("The submission holds more than ten million characters of code. The rest was not read.")
+            break
         if module not in course.names and _is_library(module):
             notes.append(
                 f"{file.path.name} has the name of a Python library, so `import {module}` gives the library. "
@@ -112,6 +125,7 @@ def _from_files(name: str, files: list[_File], course: Course, notes: list[str])
                 problems[module] = text.sentence
             else:
                 sources[module] = text
+                left -= len(text)
     return Submission(name, sources, problems, tuple(notes))
 
 
@@ -127,16 +141,19 @@ def _source(file: _File) -> str | _Problem:
         return _Problem(f"{name} is {file.size / 1e6:.0f} MB large. An exercise has a few thousand characters.")
     try:
         data = file.read(limit + 1)
-        if len(data) > limit:
-            return _Problem(f"{name} is larger than it says, and was not read.")
+    except _UNREADABLE as error:
+        return _Problem(f"{name} cannot be read: {error}.")
+    if len(data) > limit:
+        return _Problem(f"{name} is larger than it says, and was not read.")
+    if notebook and data.count(b",") > MAX_COMMAS:
+        return _Problem(f"{name} holds millions of values. Clear its outputs, and save it again.")
+    try:
         text = source_of(data) if notebook else data.decode("utf-8-sig")
     except NotebookError as error:
         return _Problem(f"{name} cannot be read: {error}.")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return _Problem(f"{name} is not UTF-8 text (line {line}). Save it with the encoding UTF-8.")
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
-        return _Problem(f"{name} cannot be read: {error}.")
     if len(text) > MAX_SOURCE:
         return _Problem(f"{name} holds more than a million characters of code.")
     if "\0" in text:

@@ -158,7 +158,10 @@ def _introduce(training: Run, corpus: Corpus, console: Console) -> None:
         f"{len(corpus.train):,} tokens; {len(corpus.held_out):,} are held out."
     )
     if training.step:
-        console.print(f"It goes on after step {training.step}; --fresh would begin anew.")
+        done = (
+            "All steps are done" if training.step == training.plan.steps else f"It goes on after step {training.step}"
+        )
+        console.print(f"{done}; --fresh would begin anew.")
 
 
 def _conclude(training: Run, corpus: Corpus, picture: Path, console: Console) -> None:

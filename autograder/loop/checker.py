@@ -6,7 +6,7 @@ Everything about the grader happens in this one thread, also its imports, so tha
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from autograder.loop.stoppable import Cancelled, StoppableWorker, start_stoppabl
 from autograder.submission import Submission
 
 if TYPE_CHECKING:
-    from autograder.loop.grader import StudentGrader
+    from autograder.grading import Grader
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,11 @@ class Job:
 
     Attributes:
         number: by which its answer is known.
-        untouched: how many holes exercises had when they were first seen.
     """
 
     number: int
     exercise: Exercise
     submission: Submission
-    untouched: Mapping[str, int]
 
 
 class Checker:
@@ -116,16 +114,14 @@ class _Warm:
     """The graders that are ready, and what is known of texts that later exercises build on."""
 
     course: Course
-    graders: dict[str, StudentGrader] = field(default_factory=dict)
+    graders: dict[str, Grader] = field(default_factory=dict)
     known: dict[str, tuple[object, ExerciseGrade]] = field(default_factory=dict)
-    untouched: dict[str, int] = field(default_factory=dict)
     ready: set[str] = field(default_factory=set)
 
     def grade(self, worker: StoppableWorker, job: Job) -> ExerciseGrade:
         """Checks an exercise; what it builds on is checked only when that has changed."""
         from autograder.grading import with_foundations
 
-        self.untouched.update(job.untouched)
         grader, found = self._grader(worker, job.exercise), dict[str, ExerciseGrade]()
         for exercise in with_foundations(self.course, [job.exercise]):
             key = self._key(exercise, job.submission)
@@ -146,11 +142,11 @@ class _Warm:
         grader.judge(exercise, sources, *grader.run(exercise, sources))
         self.ready.add(exercise.name)
 
-    def _grader(self, worker: Worker, exercise: Exercise) -> StudentGrader:
-        from autograder.loop.grader import StudentGrader
+    def _grader(self, worker: Worker, exercise: Exercise) -> Grader:
+        from autograder.grading import VISIBLE, Grader
 
         if exercise.name not in self.graders:
-            self.graders[exercise.name] = StudentGrader.ready(self.course, [exercise], worker, self.untouched)
+            self.graders[exercise.name] = Grader.start(self.course, [exercise], VISIBLE, worker, locked=False)
         return self.graders[exercise.name]
 
     def _key(self, exercise: Exercise, submission: Submission) -> object:

@@ -67,8 +67,7 @@ def _fulfil(wishes: list[Wish], session: Watch, checker: Checker, events: queue.
     for wish in wishes:
         match wish:
             case Check(number, name):
-                untouched = session.memory.untouched
-                checker.check(Job(number, session.course.exercise(name), session.submission, untouched))
+                checker.check(Job(number, session.course.exercise(name), session.submission))
             case Warm(name):
                 checker.warm(session.course.exercise(name))
             case Picture(name):

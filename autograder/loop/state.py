@@ -28,13 +28,11 @@ class Standing:
     Attributes:
         attempts: how many different texts of it were checked, once it was started.
         hints: how many of its hints were told.
-        holes: how many it had when it had most, before it was started.
         text: the digest of the text that was checked last; what follows is about that text alone.
     """
 
     attempts: int = 0
     hints: int = 0
-    holes: int = 0
     text: str = ""
     status: str = ""
     score: float = 0.0
@@ -61,14 +59,8 @@ class Memory:
         standing = self.of(grade.name)
         if text != standing.text and grade.status in _COUNTED:
             standing.attempts += 1
-        standing.holes = max(standing.holes, len(grade.holes))
         standing.text, standing.status = text, grade.status
         standing.score, standing.max_score = grade.score, grade.max_score
-
-    @property
-    def untouched(self) -> dict[str, int]:
-        """How many holes exercises had when they were first seen."""
-        return {name: standing.holes for name, standing in self.exercises.items() if standing.holes}
 
     def status(self, name: str, text: str) -> str:
         """How a text stands; empty where nobody knows."""
@@ -123,7 +115,7 @@ def _standing(entry: Any) -> Standing | None:
     try:
         standing = Standing(**entry)
         score, max_score = float(standing.score), float(standing.max_score)
-        attempts, hints, left = (max(int(n), 0) for n in (standing.attempts, standing.hints, standing.holes))
-        return Standing(attempts, hints, left, str(standing.text), str(standing.status), score, max_score)
+        attempts, hints = (max(int(n), 0) for n in (standing.attempts, standing.hints))
+        return Standing(attempts, hints, str(standing.text), str(standing.status), score, max_score)
     except (TypeError, ValueError, OverflowError):
         return None

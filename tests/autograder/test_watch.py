@@ -10,10 +10,9 @@ import pytest
 from course_copy import copy_course
 from tmux import HAS_TMUX, terminal
 
-from autograder.course import holes, load_course
+from autograder.course import holes, load_course, marked_answers
 from autograder.isolation.near.remote import RemoteModule, Session, Stopped
 from autograder.loop.checker import Checker, Job
-from autograder.loop.grader import marked_answers
 from autograder.loop.keys import keys_in
 from autograder.loop.state import STATE, Memory, load, save
 from autograder.loop.stoppable import Cancelled, StoppableForkingWorker, StoppableSpawningWorker
@@ -244,13 +243,13 @@ def test_only_the_newest_text_is_answered(small, solution):
     try:
         for number in range(1, 9):
             text = right if number == 8 else hangs
-            checker.check(Job(number, exercise, Submission("student", {"softmax": text}), {}))
+            checker.check(Job(number, exercise, Submission("student", {"softmax": text})))
             time.sleep(0.05 * number)
         assert done.acquire(timeout=120)
         assert list(answers) == [8]
         assert answers[8].status == "passed"
         wrong = Submission("student", {"softmax": right.replace(*SUM)})
-        checker.check(Job(9, exercise, wrong, {}))
+        checker.check(Job(9, exercise, wrong))
         assert done.acquire(timeout=120)
         assert answers[9].status == "failed"
     finally:
@@ -265,7 +264,7 @@ def test_no_state_leaks_between_saves(small):
     finds = leaves.replace("np.left = 1", "assert not hasattr(np, 'left')")
     try:
         for number, text in enumerate((leaves, finds)):
-            checker.check(Job(number, small.exercise("softmax"), Submission("student", {"softmax": text}), {}))
+            checker.check(Job(number, small.exercise("softmax"), Submission("student", {"softmax": text})))
             assert done.acquire(timeout=120)
     finally:
         checker.close()
@@ -278,26 +277,24 @@ def test_a_solution_marks_as_many_answers_as_its_stub_has_holes(course, solution
         assert marked_answers(solution(name)) == len(holes(stub(solution(name)))) > 0
 
 
-@pytest.mark.parametrize("who_knows", ["the solution", "the release", "the memory", "nobody"])
+@pytest.mark.parametrize("who_knows", ["the solution", "the release", "nobody"])
 def test_a_file_half_filled_is_judged(small, solution, tmp_path, who_knows):
     """A finished function earns its points while other holes are open, if anybody knows how many there were."""
     text, step = solution("softmax"), "# ## Step 2"
     half = text.partition(step)[0] + step + stub(text).partition(step)[2]
-    course, untouched = small, {}
+    course = small
     if who_knows != "the solution":
         secret = shutil.ignore_patterns("solutions", "mistakes")
         course = load_course(shutil.copytree(small.root, tmp_path / "bare", ignore=secret))
     if who_knows == "the release":
         course.fingerprints("softmax").parent.mkdir()
         course.fingerprints("softmax").write_text('{"right": {}, "mistakes": [], "holes": 5}')
-    if who_knows == "the memory":
-        untouched = {"softmax": 5}
     answers, done = [], threading.Semaphore(0)
     checker = Checker(course, lambda number, grade: (answers.append(grade), done.release()))
     try:
         for number, source in enumerate((stub(text), half)):
             course.stub("softmax").write_text(source)
-            job = Job(number, course.exercise("softmax"), Submission("student", {"softmax": source}), untouched)
+            job = Job(number, course.exercise("softmax"), Submission("student", {"softmax": source}))
             checker.check(job)
             assert done.acquire(timeout=120)
     finally:
