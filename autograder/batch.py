@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from autograder.course import Course, Exercise, load_course
+from autograder.course import Course, CourseError, Exercise, GraderError, load_course
 from autograder.grades import ExerciseGrade, Grade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import WorkerError, start_worker
@@ -125,7 +125,14 @@ def _grade_here(setting: Setting, jobs: Sequence[Job]) -> Iterator[tuple[Job, Gr
     grader = setting.grader()
     try:
         for job in jobs:
-            yield job, grader.grade(job.submission, job.known), True
+            try:
+                grade = grader.grade(job.submission, job.known)
+            except (GraderError, CourseError):
+                raise
+            except Exception:  # as in a process of its own: it costs this submission alone
+                grader.worker.close()
+                grade, grader = given_up(setting, job), setting.grader()
+            yield job, grade, True
     finally:
         grader.worker.close()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HOLE = re.compile(r"^[ \t]*(?:[^#\n]*?=[ \t]*|return[ \t]+)?\.\.\.[ \t]*#[ \t]*FINISH ME\b", re.MULTILINE)
+HOLE = re.compile(r"^[ \t]*+(?:[^#\n]*?=[ \t]*+|return[ \t]++)?\.\.\.[ \t]*+#[ \t]*+FINISH ME\b", re.MULTILINE)
 _ANSWER = re.compile(r"# (?:FINISH ME|BEGIN SOLUTION)\b")
 
 

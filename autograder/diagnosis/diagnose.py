@@ -15,11 +15,11 @@ from typing import NamedTuple, Protocol
 from autograder.course import Course
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, keyed
-from autograder.diagnosis.limits import Exhausted, bounded
 from autograder.diagnosis.replay import Variant
 from autograder.grades import Hint
 from autograder.isolation.between.executor import handles
 from autograder.isolation.near.remote import Call
+from autograder.suites.limits import Exhausted, bounded
 from autograder.suites.runner import Outcome
 
 FIRST, LAST = 24, 16  # how many of a test's calls are looked at: edge cases come first, and failures last

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from autograder.grades import ExerciseGrade, Grade
 
 # As `suites.explain` says it: "(line 3 of softmax.py: ...)", "softmax.py line 3 is not", "line 3 still holds".
-_LINE = r"line (\d+) (?:of {name}\.py|still holds)|{name}\.py line (\d+) "
+_LINE = r"line (\d{{1,6}}) (?:of {name}\.py|still holds)|{name}\.py line (\d{{1,6}}) "
 
 
 class Trouble(NamedTuple):
@@ -27,8 +27,9 @@ def troubles(grade: Grade) -> Iterator[Trouble]:
         if exercise.status in ("passed", "not_started", "missing"):
             continue
         said: set[str] = set()
-        for test in exercise.tests:
-            if test.status != "passed" and test.feedback not in said:
+        failed = [test for test in exercise.tests if test.status == "failed"]
+        for test in failed or exercise.tests[:1]:  # where none was run, they all say why
+            if test.feedback not in said:
                 said.add(test.feedback)
                 hints = "".join(f"\nHint: {hint.text}" for hint in exercise.hints)
                 line = _line(exercise, test.feedback)

@@ -31,6 +31,8 @@ FORBIDDEN = {
     "read": "it tried to read a file that it does not need, and submissions see only Python's libraries",
     "system": "it asked the system for something that submissions are graded without",
 }
+SHOWN_AXES = 5
+SHOWN_LINE = 200  # characters of a line of a student's file
 _ENDINGS: dict[int, str] = {
     signal.SIGSEGV: "Python itself crashed (a segmentation fault)",
     signal.SIGABRT: "Python itself crashed (it aborted)",
@@ -82,7 +84,7 @@ class Explainer:
         error, own = outcome.error, [call for call in outcome.calls if not call.of_library]
         call = own[-1] if own else None
         if error is None:
-            return "This could not be tested yet: no test but this one passes."
+            return "This counts once half of the other points are there."
         unfinished = self._unfinished(outcome)
         if unfinished:
             return unfinished
@@ -159,7 +161,11 @@ class Explainer:
             return ""
         file, line, _ = trouble.frames[-1]
         lines = self.source.splitlines()
-        shown = f": `{lines[line - 1].strip()}`" if file == f"{self.name}.py" and 0 < line <= len(lines) else ""
+        shown = (
+            f": `{lines[line - 1].strip()[:SHOWN_LINE]}`"
+            if file == f"{self.name}.py" and 0 < line <= len(lines)
+            else ""
+        )
         return f" (line {line} of {file}{shown})"
 
 
@@ -184,6 +190,8 @@ def show(value: Any) -> str:
         return f"<{value.type_name}>"
     if hasattr(value, "detach") or isinstance(value, (np.ndarray, np.generic)):
         array = as_numpy(value)
+        if array.ndim > SHOWN_AXES:  # even the corners of so many axes are thousands of numbers
+            return describe_kind(value)
         return np.array2string(array, precision=4, separator=", ", threshold=24, edgeitems=2, suppress_small=True)
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:197]}..."

@@ -20,6 +20,7 @@ from _pytest.runner import runtestprotocol
 from autograder.course import Course, Exercise, GraderError
 from autograder.isolation.near.remote import Call, Session
 from autograder.suites.examples import Examples
+from autograder.suites.limits import SECONDS, bounded
 from autograder.suites.plugin import BENCH, INPUTS_TEST, SUITE_FOLDERS, Bench, exercise_of
 
 
@@ -62,6 +63,7 @@ class Suites:
         paths = [course.suite(exercise.name, kind) for exercise in exercises for kind in visibilities]
         if absent := [path for path in paths if not path.is_file()]:
             raise SuiteError(f"there is no suite {absent[0].relative_to(course.root)}")
+        self._course = course
         self._errors: dict[int, BaseException] = {}
         self._bench = Bench(_nothing_to_open)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # three quarters of pytest's start, and none is needed
@@ -116,13 +118,14 @@ class Suites:
             until_failed: stop after the first test that fails.
         """
         self._bench.open = lambda exercise, readable: open_session(readable)
+        budget = self._course.exercise(name).budget.exercise
         chosen = {test: items for test, items in self._items[name].items() if only in (None, test.name)}
         queue = [item for items in chosen.values() for item in items]
         following = dict(zip(queue, [*queue[1:], None], strict=False))
         try:
             outcomes: list[Outcome] = []
             for test, items in chosen.items():
-                outcomes.append(self._run_test(test, items, following))
+                outcomes.append(self._run_test(test, items, following, budget))
                 if until_failed and outcomes[-1].status != "passed":
                     break
             return _without_free_points(outcomes)
@@ -131,7 +134,7 @@ class Suites:
             self._bench.close()
 
     def _run_test(
-        self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None]
+        self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None], budget: float
     ) -> Outcome:
         error: BaseException | None = None
         calls: list[Call] = []
@@ -141,7 +144,8 @@ class Suites:
             begun = len(self._bench.calls)
             self._errors.clear()
             self._examples.asked = 0
-            runtestprotocol(item, log=False, nextitem=following[item])
+            with bounded(SECONDS + budget):
+                runtestprotocol(item, log=False, nextitem=following[item])
             made = self._bench.calls[begun:]
             if self._errors and error is None:
                 error, failing = self._errors[id(item)], made
@@ -183,7 +187,12 @@ def _declared(item: pytest.Item) -> Test:
 
 
 def _without_free_points(outcomes: list[Outcome]) -> list[Outcome]:
-    """Leaving inputs alone is worth nothing by itself: a function that does nothing does that too."""
-    if any(outcome.status == "passed" and outcome.test.name != INPUTS_TEST for outcome in outcomes):
+    """Leaving inputs alone is worth nothing without half of the rest: a function that does nothing does that too."""
+    rest = [outcome for outcome in outcomes if outcome.test.name != INPUTS_TEST]
+    earned = sum(outcome.test.worth for outcome in rest if outcome.status == "passed")
+    if 2 * earned >= sum(outcome.test.worth for outcome in rest):
         return outcomes
-    return [Outcome(o.test, "not_run") if o.status == "passed" else o for o in outcomes]
+    free = {"passed": "not_run"}
+    return [
+        o if o.test.name != INPUTS_TEST else Outcome(o.test, free.get(o.status, o.status), o.error) for o in outcomes
+    ]

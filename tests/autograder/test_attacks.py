@@ -6,16 +6,23 @@ With `--trust-submissions`, in a folder that is thrown away, a good part of the 
 live.
 """
 
+import contextlib
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from autograder.diagnosis import limits
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("forge", "leak", "escape", "damage", "hang", "flood", "crash", "impersonate")
@@ -84,6 +91,8 @@ class Ground:
             self._hand_in(name, attack["files"])
         elif "module" in attack:
             self._hand_in(name, {"softmax.py": attack["module"]})
+        elif "repeated" in attack:
+            self._hand_in(name, {"softmax.py": attack["repeated"] * 999_999})
         elif "nested" in attack:
             self._hand_in(name, {"softmax.py": f"x = {'(' * attack['nested']}{')' * attack['nested']}\n"})
         elif "link" in attack:
@@ -178,8 +187,10 @@ def test_no_attack_succeeds(ground):
 
 
 def _hidden(text: str) -> bool:
+    """Whether hidden inputs are told: in a hidden test's feedback, or in that of the test that looks at all calls."""
     tests = [test for exercise in json.loads(text)["exercises"] for test in exercise["tests"]]
-    return any("INPUT " in test["feedback"] for test in tests if test["visibility"] == "hidden")
+    telling = [test for test in tests if test["visibility"] == "hidden" or test["name"] == "inputs_are_left_alone"]
+    return any("INPUT " in test["feedback"] for test in telling)
 
 
 def test_the_corpus_is_live(tmp_path):
@@ -194,3 +205,23 @@ def test_the_corpus_is_live(tmp_path):
         laid = {path.name for path in ground.submissions.iterdir() if path.name.startswith(f"{kind}-")}
         assert len(alive) >= len(laid) / 2, f"{kind}: only {sorted(alive)} of {sorted(laid)} are live"
     Path("/dev/shm/note-of-a-submission").unlink(missing_ok=True)
+
+
+def test_a_diagnosis_is_bounded(monkeypatch):
+    """What is replayed may neither fill the machine nor run for ever, and afterwards both limits are lifted."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    monkeypatch.setattr(limits, "MEMORY", 2**26)
+    with limits.bounded(), pytest.raises(MemoryError):
+        np.ones((2**14, 1), np.int8) * np.ones((1, 2**14))
+    monkeypatch.setattr(limits, "SECONDS", 0.05)
+    with pytest.raises(limits.Exhausted), limits.bounded():
+        _loop()
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def _loop() -> None:
+    """Runs for ever, deaf to every `Exception`."""
+    while True:
+        with contextlib.suppress(Exception):
+            time.sleep(0.001)

@@ -241,3 +241,44 @@ def test_a_worker_that_is_gone_is_the_graders_own_failure():
             worker.prepare(["numpy"])
     finally:
         worker.close()
+
+
+def test_a_type_is_called_as_this_side_knows_it(load):
+    """A class of the file, or one that the suite asked for, keeps its name; any other could tell what it has seen."""
+    source = """
+class Table:
+    def size(self): return 3
+def hidden(word): return type(word, (Table,), {})()
+"""
+    session, student = load(source)
+    for thing, name in ((student.Table(), "Table.size"), (student.hidden("told"), "object.size")):
+        assert thing.size() == 3
+        assert session.calls[-1].name == name
+    listener = student.library("unittest.mock").Mock()
+    listener.size()
+    assert session.calls[-1].name == "Mock.size"
+
+
+def test_no_error_ends_a_loop_of_a_suite(load):
+    """A `StopIteration` of student code is an error, also where a suite calls in a loop."""
+    _, student = load("def f(x): raise StopIteration")
+    with pytest.raises(StudentError):
+        list(map(student.f, [1, 2]))
+
+
+def test_only_what_can_be_is_believed_of_lines(load):
+    """Frames in files and lines that there are; definitions within the file, one after the other."""
+    source = """
+import sys
+from autograder.isolation.far import child
+describe = child.describe
+frames = [("student.py", 7, "f"), ("told", 1, "f"), ("student.py", 99, "f")]
+child.describe = lambda *a: {**describe(*a), "frames": frames}
+child.definitions = lambda text: {"a": (1, 4), "b": (3, 5), "c": (5, 6), "d": (6, 99), "e": (-1, 0), "f": (8, 8)}
+def f(): raise ValueError
+"""
+    session, student = load(source)
+    assert session.definitions == {"a": (1, 4), "c": (5, 6), "f": (8, 8)}
+    with pytest.raises(ValueError, match="ValueError") as caught:
+        student.f()
+    assert caught.value.trouble.frames == (("student.py", 7, "f"),)

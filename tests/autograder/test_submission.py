@@ -1,7 +1,10 @@
 """Reading submissions: every form gives the same sources, every bad file one sentence, and nothing is written."""
 
+import contextlib
 import json
+import random
 import stat
+import warnings
 import zipfile
 
 import pytest
@@ -106,6 +109,39 @@ def test_a_lying_size_in_a_zip_is_not_believed(tmp_path, course):
     assert "softmax" in read_submission(path, course).problems
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_damaged_zips_say_so(tmp_path, course, method):
+    """Whatever byte is wrong: a submission, a problem of one file, or one sentence, and never another exception."""
+    path, chance = tmp_path / "a.zip", random.Random(0)
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("softmax.py", CODE * 50)
+    whole = path.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(SubmissionError), warnings.catch_warnings(action="ignore"):
+            read_submission(path, course)
+    path.write_bytes(whole.replace(b"softmax.py", b"softm\xffx.py"))
+    with contextlib.suppress(SubmissionError):
+        assert read_submission(path, course).sources == {}
+
+
+def test_a_small_zip_of_many_large_files_is_not_read_whole(tmp_path, course):
+    """The course's exercises are read first, others while they fit, and the rest is said to be left out."""
+    files = {f"a{number}.py": b"#" * 900_000 for number in range(40)}
+    submission = read_submission(zipped(tmp_path / "many.zip", {**files, "softmax.py": CODE}), course)
+    assert submission.sources["softmax"] == CODE
+    assert len(submission.sources) < 20
+    assert "ten million" in submission.notes[-1]
+
+
+def test_a_notebook_of_millions_of_values_is_not_read(tmp_path, course):
+    """A list takes three characters in a file and thirty times as much when it is read."""
+    (tmp_path / "softmax.ipynb").write_bytes(b'{"cells": [' + b"[]," * 4_000_001 + b"[]]}")
+    assert "millions of values" in read_submission(tmp_path, course).problems["softmax"]
+
+
 @pytest.mark.parametrize("data", [b"", b"not json", b"[]", b'{"cells": 3}', b"[" * 100_000, b'{"worksheets": []}'])
 def test_damaged_notebooks_say_so(data):
     """Whatever is no notebook is one sentence."""
@@ -123,9 +159,10 @@ def test_notebook_magics_are_no_code():
 
 def test_everybody_is_read(tmp_path, course):
     """Equal names are numbered, and what cannot be read is a submission all the same."""
-    for folder in ("a/ada", "b/ada"):
+    for folder in ("a/ada", "b/ada", "c/ada (2)"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "no.zip").write_bytes(b"no")
-    submissions = list(read_all([tmp_path / "a/ada", tmp_path / "b/ada", tmp_path / "no.zip"], course))
-    assert [submission.name for submission in submissions] == ["ada", "ada (2)", "no"]
-    assert set(submissions[2].problems) == set(course.names)
+    paths = [tmp_path / "a/ada", tmp_path / "b/ada", tmp_path / "c/ada (2)", tmp_path / "no.zip"]
+    submissions = list(read_all(paths, course))
+    assert [submission.name for submission in submissions] == ["ada", "ada (2)", "ada (2) (2)", "no"]
+    assert set(submissions[3].problems) == set(course.names)

@@ -81,7 +81,7 @@ def test_dot_product_context(attention, seed, sizes):
 @points(0.5, "The causal mask is right for every length, and boolean")
 def test_causal_masks(attention):
     """Position i may attend the positions up to its own and none after; True and False say so, not numbers."""
-    for length in (1, 2, 3, 5, 8, 600):
+    for length in (1, 2, 3, 5, 8, 300):
         mask = attention.causal_mask(length)
         assert_equal(mask, np.arange(length)[None, :] <= np.arange(length)[:, None])
         assert_dtype(mask, np.bool_)

@@ -123,11 +123,11 @@ def test_long_texts(kv_cache):
 
     Neither the mask nor the cache has a length of its own.
     """
-    weights, x = random_weights(8, 12), normal(90, 1, 605, 12)
+    weights, x = random_weights(8, 12), normal(90, 1, 305, 12)
     expected = reference(weights, 3)[1](x).detach()
     layer = loaded(kv_cache, weights, 3)
-    check_pieces(kv_cache, layer, x, expected, [40, 1, 560, 1, 3])
-    assert_close(layer(x), expected, terms=3 * 12 + 605 + 30)
+    check_pieces(kv_cache, layer, x, expected, [40, 1, 260, 1, 3])
+    assert_close(layer(x), expected, terms=3 * 12 + 305 + 30)
 
 
 @points(0.25, "No token sees the future, whatever the pieces")

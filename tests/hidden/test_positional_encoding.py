@@ -187,7 +187,7 @@ def test_rotary_far(positional_encoding):
     They need float32 at least, whatever the dtype of `x`.
     """
     for dtype in (np.float32, np.float64):
-        x = normal(9, (600, 8), dtype)
+        x = normal(9, (300, 8), dtype)
         assert_rotated(positional_encoding.apply_rotary_embedding(x), x)
 
 

@@ -1,7 +1,7 @@
-"""How much one diagnosis may take.
+"""How much a test's own work, or a diagnosis, may take.
 
-What is replayed is the course's own code, but some suites hand on what a submission answered: a column and a row, both
-small, make a matrix that fills the machine.
+Both are the course's own code, but they work with what a submission answered: a column and a row, both small, make a
+matrix that fills the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import FrameType
 if sys.platform == "linux":
     import resource
 
-SECONDS = 60.0  # a usual diagnosis takes less than one
+SECONDS = 60.0  # besides the time of the submission's own answers; either usually takes less than one
 MEMORY = 2**31  # bytes besides what is mapped
 
 
@@ -26,7 +26,7 @@ class Exhausted(BaseException):
 
 
 @contextmanager
-def bounded() -> Iterator[None]:
+def bounded(seconds: float = SECONDS) -> Iterator[None]:
     """Raises `Exhausted` after a while, and makes a `MemoryError` of what takes too much, where the system can."""
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         yield
@@ -37,7 +37,7 @@ def bounded() -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, _exhausted)
     try:
         resource.setrlimit(resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
