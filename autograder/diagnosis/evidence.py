@@ -124,7 +124,8 @@ def signature(value: Any, trouble: Trouble | None, changed: Sequence[str]) -> Si
     flat = np.concatenate(parts.numbers) if parts.numbers else np.zeros(0)
     for place in np.flatnonzero(~np.isfinite(flat)):
         flat[place] = _STAND_INS[str(flat[place])]
-    sums = tuple(float(total) for total in _weights(flat.size) @ flat)
+    with np.errstate(all="ignore"):  # numbers near the largest there are
+        sums = tuple(float(total) for total in _weights(flat.size) @ flat)
     in_float64 = any("float64" in kind for kind in parts.kinds) and not any("float32" in kind for kind in parts.kinds)
     tolerance = TOLERANCE_FLOAT64 if in_float64 else TOLERANCE
     telling = parts.has_text or _is_telling(flat)

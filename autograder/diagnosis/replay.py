@@ -106,7 +106,7 @@ def _perform(executor: Executor, request: Request) -> tuple[Any, Trouble | None,
     try:
         copied = Request(*decode(encode(tuple(request)), executor.resolve))
         value, changed = executor.execute(copied)
-        return decode(encode(value, executor.refer)), None, changed
+        return decode(encode(value, executor.refer, executor.modules)), None, changed
     except Missing as missing:
         return None, Trouble("missing", message=str(missing)), []
     except WireError:
@@ -135,7 +135,8 @@ def _swap(value: Any, stand_ins: Mapping[int, Handle]) -> Any:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    quiet = io.StringIO()
+    with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

@@ -106,9 +106,14 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def _without_make() -> dict[str, str]:
+    """The environment, but for what a `make` around us tells those inside it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+
+
 def _shell(command: str, folder: Path, environment: dict[str, str]) -> str:
     done = subprocess.run(
-        command, shell=True, cwd=folder, env={**os.environ, **environment}, check=True, encoding="utf-8",
+        command, shell=True, cwd=folder, env={**_without_make(), **environment}, check=True, encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     return _block([f"$ {command}", *done.stdout.splitlines()])

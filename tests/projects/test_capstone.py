@@ -79,7 +79,9 @@ def test_as_a_command():
 )
 def test_with_make(asked, command):
     """What the Makefile makes of FROM and CHAT."""
-    done = subprocess.run(["make", "-n", *asked], cwd=COURSE.root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "-n", "--no-print-directory", *asked], cwd=COURSE.root, capture_output=True, text=True, check=True
+    )
     assert " ".join(done.stdout.splitlines()[-1].split()).endswith(command)
 
 

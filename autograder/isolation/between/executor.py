@@ -167,7 +167,7 @@ def _fingerprint(value: Any) -> object:
     """What must stay the same of an argument: its numbers and structure. Objects may change: they have a life."""
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype, value.tobytes()
-    if isinstance(value, (list, tuple, dict)) or type(value).__name__ == "Tensor":
+    if type(value) in (list, tuple, dict) or type(value).__name__ == "Tensor":
         return encode(_without_gradients(value), lambda other: Handle(id(other), ""))
     return None
 

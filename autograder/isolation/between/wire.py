@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
@@ -74,10 +74,16 @@ def _cannot_refer(value: object) -> Handle:
     raise WireError(f"a {type(value).__name__} cannot be sent")
 
 
-def encode(value: object, refer: Callable[[object], Handle] = _cannot_refer) -> bytes:
-    """Returns the bytes of `value`; what is no plain value goes through `refer`, which names it by a handle."""
+def encode(value: object, refer: Callable[[object], Handle] = _cannot_refer, own: Collection[str] = ()) -> bytes:
+    """Returns the bytes of `value`; what is no plain value goes through `refer`, which names it by a handle.
+
+    Args:
+        value: what is to be sent.
+        refer: gives handles.
+        own: modules whose lists and dictionaries are objects too, if they are of a class of their own.
+    """
     parts: list[bytes] = []
-    _Encoder(parts, refer).put(value, 0)
+    _Encoder(parts, refer, own).put(value, 0)
     if sum(map(len, parts)) > MAX_FRAME:
         raise WireError(f"a value of more than {MAX_FRAME >> 20} MiB cannot be sent")
     return b"".join(parts)
@@ -111,9 +117,10 @@ def _torch() -> Any:
 
 
 class _Encoder:
-    def __init__(self, parts: list[bytes], refer: Callable[[object], Handle]) -> None:
+    def __init__(self, parts: list[bytes], refer: Callable[[object], Handle], own: Collection[str]) -> None:
         self.parts = parts
         self.refer = refer
+        self.own = own
 
     def put(self, value: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
@@ -126,7 +133,7 @@ class _Encoder:
 
     def put_derived(self, value: Any, depth: int) -> None:
         """Subclasses of plain types, arrays and tensors; anything else becomes a handle."""
-        torch = _torch()
+        torch, kind = _torch(), type(value)
         if isinstance(value, np.ndarray) and value.dtype in NUMPY_CODES:
             self.put_array(b"a", value)
         elif isinstance(value, np.generic) and value.dtype in NUMPY_CODES:
@@ -141,6 +148,8 @@ class _Encoder:
             self.put_text(b"y", value.name)
         elif isinstance(value, tuple):
             self.put_items(b"t", list(tuple.__iter__(value)), depth)
+        elif isinstance(value, (list, dict)) and kind.__module__ in self.own:
+            self.put_handle(self.refer(value))  # a cache that is a list, say: its methods are what it is for
         elif isinstance(value, dict):
             self.put_dict(dict(dict.items(value)), depth)
         elif isinstance(value, Handle):

@@ -47,7 +47,8 @@ def serve(channel: Channel) -> None:
     importer.install()
     modules: dict[str, ModuleType] = {}
     executor = Executor(modules)
-    files = {f"{name}.py" for name in start["sources"]}
+    own = list(start["sources"])
+    files = {f"{name}.py" for name in own}
 
     def load() -> dict[str, tuple[int, int]]:
         name = start["name"]
@@ -62,7 +63,7 @@ def serve(channel: Channel) -> None:
         warned.clear()
         try:
             value, changed = work()
-            return encode(("value", value, changed, output.take(), warned[:MAX_WARNINGS]), executor.refer)
+            return encode(("value", value, changed, output.take(), warned[:MAX_WARNINGS]), executor.refer, own)
         except BaseException as error:  # whatever student code raises, `SystemExit` too, is its answer
             return encode(("error", describe(error, files, lockdown.take_refused()), [], output.take(), []))
 

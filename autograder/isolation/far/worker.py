@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Sequence
@@ -59,6 +60,8 @@ def alone() -> None:
 def _import(names: Sequence[str]) -> list[str]:
     """Imports libraries and returns the names of those that are not there."""
     missing = []
+    with contextlib.suppress(OSError):
+        tempfile.gettempdir()  # which is found by writing there, and some libraries ask for it when they are imported
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in names:
