@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autograder.diagnosis import limits
+from autograder.suites import limits
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("forge", "leak", "escape", "damage", "hang", "flood", "crash", "impersonate")
