@@ -26,8 +26,12 @@ class Exhausted(BaseException):
 
 
 @contextmanager
-def bounded(seconds: float = SECONDS) -> Iterator[None]:
-    """Raises `Exhausted` after a while, and makes a `MemoryError` of what takes too much, where the system can."""
+def bounded(more: float = 0.0) -> Iterator[None]:
+    """Raises `Exhausted` after a while, and makes a `MemoryError` of what takes too much, where the system can.
+
+    Args:
+        more: seconds that it may take besides, for waiting.
+    """
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -37,7 +41,7 @@ def bounded(seconds: float = SECONDS) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, _exhausted)
     try:
         resource.setrlimit(resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS + more)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

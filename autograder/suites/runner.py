@@ -20,7 +20,7 @@ from _pytest.runner import runtestprotocol
 from autograder.course import Course, Exercise, GraderError
 from autograder.isolation.near.remote import Call, Session
 from autograder.suites.examples import Examples
-from autograder.suites.limits import SECONDS, bounded
+from autograder.suites.limits import bounded
 from autograder.suites.plugin import BENCH, INPUTS_TEST, SUITE_FOLDERS, Bench, exercise_of
 
 
@@ -144,7 +144,7 @@ class Suites:
             begun = len(self._bench.calls)
             self._errors.clear()
             self._examples.asked = 0
-            with bounded(SECONDS + budget):
+            with bounded(budget):
                 runtestprotocol(item, log=False, nextitem=following[item])
             made = self._bench.calls[begun:]
             if self._errors and error is None:
