@@ -163,6 +163,7 @@ def test_the_whole_cycle(classroom, course, grader):
         classroom.write(homes[student] / ASSIGNMENT, notebooks)
     submit = {name: (homes[name], ["submit", ASSIGNMENT, f"--student={name}"]) for name in homes}
     classroom.commands(*(submit[name] for name in homes if name != "late"))
+    time.sleep(1.1)  # a due date has whole seconds
     due = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     time.sleep(1.1)
     classroom.commands(
