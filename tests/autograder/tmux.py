@@ -79,7 +79,8 @@ def terminal(command: str, folder: Path, columns: int = 80, rows: int = 24, **en
 
 def _tmux(server: str, *arguments: str) -> str:
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
-    environment.pop("TMUX", None)
+    for name in ("TMUX", "COLUMNS", "LINES"):  # a terminal asks itself how wide it is
+        environment.pop(name, None)
     done = subprocess.run(
         ["tmux", "-u", "-S", server, *arguments],
         env=environment, capture_output=True, encoding="utf-8", check=True, timeout=60,
