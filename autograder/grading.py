@@ -91,9 +91,12 @@ class Grader:
         return all(outcome.status == "passed" for outcome in outcomes)
 
     def run(
-        self, exercise: Exercise, sources: Mapping[str, str], until_failed: bool = False
+        self, exercise: Exercise, sources: Mapping[str, str], until_failed: bool = False, search: bool = True
     ) -> tuple[list[Outcome], Session]:
-        """Runs the suites on sources and says what came of it, with the session that all calls went through."""
+        """Runs the suites on sources and says what came of it, with the session that all calls went through.
+
+        See `Suites.run` for the last two arguments.
+        """
         sessions: list[Session] = []
 
         def open_session(readable: Sequence[str]) -> Session:
@@ -103,7 +106,7 @@ class Grader:
             sessions.append(session)
             return session
 
-        return self.suites.run(exercise.name, open_session, until_failed=until_failed), sessions[-1]
+        return self.suites.run(exercise.name, open_session, until_failed=until_failed, search=search), sessions[-1]
 
     def judge(
         self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session

@@ -226,7 +226,7 @@ class Report:
 def run_mutants(course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1) -> Iterator[Report]:
     """Grades every mutant (or every `sample`-th) and gives a report per exercise, in the course's order."""
     jobs = [(course.root, exercise.name, sample) for exercise in exercises]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_run_one, jobs)
 
 

@@ -106,7 +106,7 @@ def _readme(course: Course) -> str:
 
 def _fingerprints(course: Course, processes: int) -> dict[PurePosixPath, str]:
     """Each exercise's known mistakes in numbers."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         texts = pool.map(partial(fingerprints, course.root), course.names)
         return {
             PurePosixPath(course.fingerprints(name).relative_to(course.root)): text
@@ -123,7 +123,7 @@ def fingerprints(root: Path, name: str) -> str:
     worker = start_worker()
     try:
         grader = Grader.start(course, [exercise], VISIBLE, worker, locked=False)
-        runs = [grader.run(exercise, {**right, name: source})[0] for source in versions]
+        runs = [grader.run(exercise, {**right, name: source}, search=False)[0] for source in versions]
     finally:
         worker.close()
     return dump({**record(Replays(course, name), runs), "holes": marked_answers(versions[0])})

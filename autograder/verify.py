@@ -56,7 +56,7 @@ def verify(course: Course, exercises: Sequence[Exercise], processes: int, sample
     if processes == 1 or len(jobs) == 1:
         yield from map(_verify_one, jobs)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), max_tasks_per_child=4) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_verify_one, jobs)
 
 
@@ -141,7 +141,7 @@ class _Verification:
             self.report.mistakes += 1
             sources = {**self.grader.stand_ins(self.exercise), name: mistake.source}
             knowledge.out = ""
-            outcomes, session = self.grader.run(self.exercise, sources)
+            outcomes, session = self.grader.run(self.exercise, sources, search=False)
             grade = self.grader.judge(self.exercise, sources, outcomes, session)
             lost = {test.name for test in grade.tests if test.status != "passed"}
             missed = [name for name in mistake.caught_by if name not in lost]

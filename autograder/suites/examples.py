@@ -26,11 +26,13 @@ class Examples:
     """Runs property tests on examples that it keeps.
 
     Attributes:
+        search: whether the smallest example that fails is looked for, where students see it.
         asked: how many calls were made when the last property test had used its examples; what came after them
             searched for a smaller one, and was another search for every submission.
     """
 
     def __init__(self) -> None:
+        self.search = True
         self.asked = 0
         self._drawn: dict[pytest.Function, Sequence[Example]] = {}
 
@@ -57,7 +59,7 @@ class Examples:
             return True
         # It went on after the first, for a diagnosis learns from each. The one that is reported comes last.
         example, error = failures[0]
-        if hypothesis.Phase.shrink in test._hypothesis_internal_use_settings.phases:
+        if self.search and hypothesis.Phase.shrink in test._hypothesis_internal_use_settings.phases:
             test(**fixtures)
         raise _failure(test, fixtures, example) or error
 

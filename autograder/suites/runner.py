@@ -108,6 +108,7 @@ class Suites:
         open_session: Callable[[Sequence[str]], Session],
         only: str | None = None,
         until_failed: bool = False,
+        search: bool = True,
     ) -> list[Outcome]:
         """Runs an exercise's tests against the submission that `open_session` gives.
 
@@ -116,9 +117,11 @@ class Suites:
             open_session: opens the exercise, given the folders that its code may read.
             only: a test's name, to run it alone.
             until_failed: stop after the first test that fails.
+            search: look for the smallest examples that fail, for somebody will read them.
         """
         self._bench.open = lambda exercise, readable: open_session(readable)
         budget = self._course.exercise(name).budget.exercise
+        self._examples.search = search
         chosen = {test: items for test, items in self._items[name].items() if only in (None, test.name)}
         queue = [item for items in chosen.values() for item in items]
         following = dict(zip(queue, [*queue[1:], None], strict=False))
