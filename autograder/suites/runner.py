@@ -68,6 +68,7 @@ class Suites:
         self._bench = Bench(_nothing_to_open)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # three quarters of pytest's start, and none is needed
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # a reference that loads a model is quick, and not news
+        os.environ["TRANSFORMERS_VERBOSITY"] = "error"
         arguments = ["-c", os.devnull, f"--rootdir={course.root}", "--import-mode=importlib", "-s"]
         off = [
             "terminal",
