@@ -84,8 +84,8 @@ fuzz: .venv/developing  ## the decoder of what submissions send, coverage-guided
 test: .venv/developing  ## everything that must hold before a change lands
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/python -P -m pytest -q --numprocesses 2 --dist loadfile
-	@$(RUN) verify --sample 8
-	@$(RUN) mutants --sample 16
+	@$(RUN) verify --sample 16
+	@$(RUN) mutants --sample 32
 
 lint: .venv/developing
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
