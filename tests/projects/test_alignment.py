@@ -1,21 +1,17 @@
 """Alignment in the small: the student's losses really move a model, and the numbers that are told are measured."""
 
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 from rich.console import Console
 
-from autograder.course import find_course
 from projects import alignment
 from projects import little_world as world
 from projects.aligning import NAMES, Workshop
 from projects.alignment_parts import Scale, Way
-from projects.modules import NotReady, load_exercises
+from projects.modules import NotReady
 
 SCALE = Scale(reading=120, tuning=300, judging=40, updates=60, batch=32, looks=3, measured=112)
 TINY = Scale(reading=2, tuning=2, judging=2, updates=2, batch=8, looks=1, measured=14)
@@ -29,24 +25,7 @@ USED = {
     "grpo_loss": {"group_relative_advantages", "grpo_loss"},
 }
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """For matrices as small as these, a second thread would only be waited for."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def modules() -> Iterator[dict[str, ModuleType]]:
-    """The solutions, imported for this file alone."""
-    path = list(sys.path)
-    yield dict(zip(NAMES, load_exercises(find_course().root / "solutions", NAMES), strict=True))
-    sys.path[:] = path
-    for name in NAMES:
-        sys.modules.pop(name, None)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -1,29 +1,15 @@
 """MiniLlama with a cache: what it computes without one, in any pieces."""
 
-import sys
-from collections.abc import Iterator
 from itertools import islice
 from types import ModuleType
 
 import pytest
 import torch
 
-from autograder.course import find_course
 from projects.cached_llama import CachedLlama, write
-from projects.modules import load_exercises
 
 NAMES = ("llama_block", "language_model", "kv_cache")
 BASE = 500.0
-
-
-@pytest.fixture(scope="module")
-def modules() -> Iterator[dict[str, ModuleType]]:
-    """The solutions, imported for this file alone."""
-    path = list(sys.path)
-    yield dict(zip(NAMES, load_exercises(find_course().root / "solutions", NAMES), strict=True))
-    sys.path[:] = path
-    for name in NAMES:
-        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_chat(checkpoint, capsys, monkeypatch):
         ("language_model", "eps-not-handed-to-the-last-norm", "your MiniLlama's norm gives other numbers"),
         ("language_model", "blocks-from-the-last-to-the-first", "All its parts are right"),
         ("language_model", "one-block-used-again-and-again", "weights and the original"),
-        ("language_model", "never-tied", "weights and the original"),
+        ("language_model", "tied-by-a-copy", "weights and the original"),
         ("language_model", "last-position-only", "gives the shape"),
         ("language_model", "no-shift", "your next_token_loss is"),
         ("kv_cache", "newest-first", "a text read in pieces"),

@@ -6,11 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -22,7 +20,7 @@ from autograder.course import find_course
 from projects import corpus as corpora
 from projects import train
 from projects.corpus import Corpus, in_byte_pairs, in_characters
-from projects.modules import NotReady, load_exercises
+from projects.modules import NotReady
 from projects.sentences import Trouble
 from projects.shakespeare import HELD_OUT, read_plays
 from projects.training import Plan, Run, read_checkpoint
@@ -36,24 +34,7 @@ SMALL = Plan(dim=64, num_heads=4, num_layers=2, hidden_dim=176, context=64, batc
 TINY = Plan(dim=16, num_heads=2, num_layers=1, hidden_dim=24, context=16, batch=4, steps=40, warmup=4)
 QUIET = Console(quiet=True)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """For matrices as small as these, a second thread would only be waited for."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def modules() -> Iterator[dict[str, ModuleType]]:
-    """The solutions, imported for this file alone."""
-    path = list(sys.path)
-    yield dict(zip(NAMES, load_exercises(find_course().root / "solutions", NAMES), strict=True))
-    sys.path[:] = path
-    for name in NAMES:
-        sys.modules.pop(name, None)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

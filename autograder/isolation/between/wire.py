@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from autograder.isolation.between.dtypes import NUMPY_CODES, NUMPY_DTYPES, TORCH_CODES, TORCH_DTYPES
+
 if TYPE_CHECKING:
     import torch
 
@@ -29,20 +31,6 @@ MAX_DEPTH = 40
 MAX_DIMENSIONS = 16
 MAX_BIG_INT = 100  # bytes: every such number fits a float and a line of text, so that whoever shows it need not ask
 MAX_CLASHES = 8  # keys of one dictionary with the same hash as others; with many, each look-up takes as long as all
-
-NUMPY_DTYPES = tuple(
-    np.dtype(name)
-    for name in (
-        *("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-        *("float16", "float32", "float64", "complex64", "complex128"),
-    )
-)
-TORCH_DTYPES = (
-    *("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "float32", "float64"),
-    *("bfloat16", "complex64", "complex128"),
-)
-NUMPY_CODES = {dtype: code for code, dtype in enumerate(NUMPY_DTYPES)}
-TORCH_CODES = {name: code for code, name in enumerate(TORCH_DTYPES)}
 
 
 class WireError(Exception):

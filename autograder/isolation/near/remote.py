@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from autograder.course import Budget
-from autograder.isolation.between.executor import LIBRARY, Gradients, Request, handles
+from autograder.isolation.between.executor import LIBRARY, Gradients, Request
 from autograder.isolation.between.wire import Allowance, Handle, WireError, decode, encode
 from autograder.isolation.near.worker import Child, Confinement, Died, OutOfTime, Worker, WorkerError
 
@@ -89,12 +89,6 @@ class Call:
     def arguments(self) -> dict[str, Any]:
         """What was handed over, by position ("0", "1") or name."""
         return {**{str(place): value for place, value in enumerate(self.request.args)}, **self.request.kwargs}
-
-    @cached_property
-    def has_objects(self) -> bool:
-        """Whether objects that stay over there, or a library's state, are in play."""
-        parts = (self.request.path, self.request.args, dict(self.request.kwargs), self.value)
-        return any(handles(parts)) or self.of_library
 
     @property
     def of_library(self) -> bool:
