@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from autograder.course import Course, Exercise, holes
-from autograder.diagnosis.diagnose import Knowledge, diagnose, foundations_within
+from autograder.diagnosis.diagnose import Knowledge, diagnose
 from autograder.diagnosis.fingerprints import holes_of_stub, knowledge
+from autograder.diagnosis.reach import foundations_within
 from autograder.grades import ExerciseGrade, Grade, TestResult
 from autograder.isolation.near.remote import Session, Stopped
 from autograder.isolation.near.worker import Confinement, Worker

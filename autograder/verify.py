@@ -11,8 +11,9 @@ from pathlib import Path
 from autograder.course import Course, CourseError, Exercise, load_course
 from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
-from autograder.diagnosis.diagnose import Knowledge, Suspect, diagnose, foundations_within
+from autograder.diagnosis.diagnose import Knowledge, Suspect, diagnose
 from autograder.diagnosis.evidence import KeyedCall, Signature
+from autograder.diagnosis.reach import foundations_within
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import start_worker

@@ -8,16 +8,15 @@ is said.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from autograder.course import Course
 from autograder.diagnosis.catalogue import known_mistakes
-from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, keyed
+from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, groups, keyed
+from autograder.diagnosis.reach import affected
 from autograder.diagnosis.replay import Variant
 from autograder.grades import Hint
-from autograder.isolation.between.executor import handles
 from autograder.isolation.near.remote import Call
 from autograder.suites.limits import Exhausted, bounded
 from autograder.suites.runner import Outcome
@@ -56,7 +55,11 @@ class Replays:
         self._solution = Variant(name, {**stand_ins, name: solution})
         self._again = Variant(name, {**stand_ins, name: solution})
         self._mistakes = [
-            (Hint(mistake.id, mistake.hint), Variant(name, {**stand_ins, name: mistake.source}))
+            _Known(
+                Hint(mistake.id, mistake.hint),
+                Variant(name, {**stand_ins, name: mistake.source}),
+                affected(solution, mistake.source),
+            )
             for mistake in known_mistakes(course, name)
         ]
 
@@ -69,24 +72,38 @@ class Replays:
         """See `Knowledge`. A mistake that explains no wrong answer is left out, and is not replayed any further."""
         right = self.right(calls)
         wrong: dict[str, list[str]] = {}
-        for key, call, _, _ in calls:
+        for key, call, *_ in calls:
             if key in given and key in right and not given[key].agrees(right[key]):
                 wrong.setdefault(call.name, []).append(key)
         tried = {keys[i * len(keys) // TRIED] for keys in wrong.values() for i in range(TRIED)}
-        return [
-            Suspect(hint, shows)
-            for hint, variant in self._mistakes
-            if (not given or any(found.agrees(given[key]) for key, found in variant.answers(calls, only=tried)))
-            and (shows := _shows(variant, calls, right, given)) is not None
-        ]
+        suspects = []
+        for known in self._mistakes:
+            within = {call.key for call in calls if known.may_show_in(call)}
+            first = known.variant.answers(calls, only=within & tried)
+            if not given or any(found.agrees(given[key]) for key, found in first):
+                shows = _shows(known.variant.answers(calls, only=within), right, given)
+                suspects += [] if shows is None else [Suspect(known.hint, shows)]
+        return suspects
+
+
+class _Known(NamedTuple):
+    """A known mistake with the functions and classes that it affects, all when None."""
+
+    hint: Hint
+    variant: Variant
+    affects: frozenset[str] | None
+
+    def may_show_in(self, call: KeyedCall) -> bool:
+        """Whether the call, or what was done before to its objects, went through something that is affected."""
+        return self.affects is None or not self.affects.isdisjoint(call.through)
 
 
 def _shows(
-    variant: Variant, calls: Sequence[KeyedCall], right: Mapping[str, Signature], given: Mapping[str, Signature]
+    answers: Iterable[tuple[str, Signature]], right: Mapping[str, Signature], given: Mapping[str, Signature]
 ) -> dict[str, Signature] | None:
     """Where a mistake does not give what is right, and what; None when the submission gave something else there."""
     shows: dict[str, Signature] = {}
-    for key, found in variant.answers(calls):
+    for key, found in answers:
         if key in right and not found.agrees(right[key]):
             if key in given and not given[key].agrees(found):
                 return None
@@ -137,40 +154,19 @@ def _diagnosed(outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[
     return [suspect.hint for suspect in possible if suspect.hint in named]
 
 
-def foundations_within(source: str, definitions: Mapping[str, tuple[int, int]]) -> dict[str, set[str]]:
-    """For each function and class of a file the others that its text names, and those that these name, and so on."""
-    lines = source.splitlines()
-    places = {name: "\n".join(lines[max(first - 1, 0) : last]) for name, (first, last) in definitions.items()}
-    words = {name: set(re.findall(r"\w+", text)) for name, text in places.items()}
-    found: dict[str, set[str]] = {}
-    for name in words:
-        reached: set[str] = set()
-        queue = [name]
-        while queue:
-            new = words.keys() & words[queue.pop()] - reached - {name}
-            reached |= new
-            queue += new
-        found[name] = reached
-    return found
-
-
 def chosen_calls(outcomes: Sequence[Outcome]) -> list[Call]:
     """The first and last calls of every test, with all that made the objects that they use."""
     chosen: list[Call] = []
     for outcome in outcomes:
-        calls, wanted, kept = outcome.calls[: outcome.asked], set[int](), list[Call]()
-        for place in reversed(range(len(calls))):
-            uses = {handle.id for handle in _uses(calls[place])}
-            makes = {handle.id for handle in handles(calls[place].value)}
-            if place < FIRST or place >= len(calls) - LAST or wanted & (uses | makes):
-                wanted |= uses
+        calls = outcome.calls[: outcome.asked]
+        wanted: set[int] = set()
+        kept: list[Call] = []
+        for place, group in reversed([*enumerate(groups(calls))]):
+            if place < FIRST or place >= len(calls) - LAST or wanted & group:
+                wanted |= group
                 kept.append(calls[place])
         chosen += reversed(kept)
     return chosen
-
-
-def _uses(call: Call) -> list:  # type: ignore[type-arg]
-    return list(handles((call.request.path, call.request.args, dict(call.request.kwargs))))
 
 
 def _is_possible(suspect: Suspect, given: Mapping[str, Signature]) -> bool:

@@ -70,49 +70,68 @@ class KeyedCall(NamedTuple):
     """A recorded call with its key.
 
     Attributes:
-        uses: the numbers of the objects that it works with.
-        touches: of those and of the ones that it returns.
+        group: the numbers of the objects that it may have changed (see `groups`).
+        through: the functions and classes that it, and whatever was done to these objects before, was asked of.
     """
 
     key: str
     call: Call
-    uses: frozenset[int]
-    touches: frozenset[int]
+    group: frozenset[int]
+    through: frozenset[str]
+
+
+def groups(calls: Sequence[Call]) -> list[frozenset[int]]:
+    """For each call the objects that it may have changed: those it worked with or returned, and all tied to these.
+
+    What was once in one call together is tied: a model and its weight, a model and the hook that listens to it.
+    """
+    tied: dict[int, frozenset[int]] = {}
+    result = []
+    for call in calls:
+        request = call.request
+        touched = {handle.id for handle in handles((request.path, request.args, dict(request.kwargs), call.value))}
+        group = frozenset(touched).union(*(tied.get(number, ()) for number in touched))
+        if any(tied.get(number) != group for number in touched):
+            tied.update(dict.fromkeys(group, group))
+        result.append(group)
+    return result
 
 
 def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
     """Each call with its key."""
-    histories: dict[int, str] = {}
+    made: dict[int, str] = {}  # by object, what made it
+    histories: dict[int, str] = {}  # by object, the last call that may have changed it
+    asked: dict[int, frozenset[str]] = {}  # by object, of what something was asked that may have changed it
     state = ""  # what was done to libraries and pretended, which later calls may depend on
     result = []
-    for call in calls:
+    for call, group in zip(calls, groups(calls), strict=True):
         request = call.request
         used = list(handles((request.path, request.args, dict(request.kwargs))))
-        named = [histories.get(handle.id, "") for handle in used]
+        named = [(made.get(handle.id, ""), histories.get(handle.id, "")) for handle in used]
         plain = tuple(_numbered(part, used) for part in (request.path, request.args, dict(request.kwargs)))
         try:
             data = encode((request.kind, *plain, request.cotangent, named, state))
         except WireError:
             continue
         key = hashlib.sha256(data).hexdigest()[:24]
-        for handle in used:
-            histories[handle.id] = key
-        made = list(handles(call.value))
-        for place, handle in enumerate(made):
-            if handle not in used:
-                histories[handle.id] = f"{key}.{place}"
+        for place, handle in enumerate(handles(call.value)):
+            made.setdefault(handle.id, f"{key}.{place}")
+        histories.update(dict.fromkeys(group, key))
         if request.kind == "pretend" and not request.kwargs:
             state = ""
         elif sets_the_scene(call):
             state = hashlib.sha256(encode((request.kind, *plain))).hexdigest()[:24]
-        uses = frozenset(handle.id for handle in used)
-        result.append(KeyedCall(key, call, uses, uses.union(handle.id for handle in made)))
+        through = frozenset([call.name.split(".")[0]]).union(*(asked.get(number, ()) for number in group))
+        asked.update(dict.fromkeys(group, through))
+        result.append(KeyedCall(key, call, group, through))
     return result
 
 
 def sets_the_scene(call: Call) -> bool:
-    """Whether it may change what later calls give without an object that they share: it pretends, or asks a library."""
-    return call.request.kind == "pretend" or (call.of_library and not any(handles(call.value)))
+    """Whether it may change what later calls give without an object that they share: it pretends, or sets a library."""
+    request = call.request
+    shared = handles((request.args, dict(request.kwargs), call.value))
+    return request.kind == "pretend" or (call.of_library and not any(shared))
 
 
 def signature(value: Any, trouble: Trouble | None, changed: Sequence[str]) -> Signature:
@@ -204,7 +223,7 @@ def _numbered(value: Any, used: list[Handle]) -> Any:
 
 def evidence(calls: Sequence[KeyedCall]) -> Iterator[Evidence]:
     """The recorded calls that can be compared: those of the submission's own functions and objects that came back."""
-    for key, call, _, _ in calls:
+    for key, call, *_ in calls:
         if call.name.startswith("object."):
             continue  # an object of a library: a profiler, say, which counts otherwise wherever it runs
         if call.trouble is None or call.trouble.kind in ("raised", "missing"):

@@ -61,7 +61,7 @@ class Variant:
             executor = Executor({self.name: self._load()})
             stand_ins: dict[int, Handle] = {}  # the submission's handles to ours
             try:
-                for place, (key, call, _, _) in enumerate(calls):
+                for place, (key, call, *_) in enumerate(calls):
                     if place in needed and (request := _translated(call.request, stand_ins)) is not None:
                         _seed(int(key, 16) + seed)
                         value, trouble, changed = _perform(executor, request)
@@ -93,10 +93,10 @@ def _needed(calls: Sequence[KeyedCall], unknown: Sequence[bool]) -> set[int]:
     if not any(unknown):
         return needed
     for place in reversed(range(len(calls))):
-        _, call, uses, touches = calls[place]
-        if unknown[place] or wanted & touches or (needed and sets_the_scene(call)):
+        _, call, group, _ = calls[place]
+        if unknown[place] or wanted & group or (needed and sets_the_scene(call)):
             needed.add(place)
-            wanted |= uses
+            wanted |= group
     first = min((place for place in needed if sets_the_scene(calls[place].call)), default=len(calls))
     return needed | {place for place in range(first, len(calls)) if sets_the_scene(calls[place].call)}
 
@@ -161,4 +161,4 @@ def _seed(number: int) -> None:
 
     random.seed(number)
     np.random.seed(number % 2**32)
-    torch.manual_seed(number % 2**63)
+    torch.default_generator.manual_seed(number % 2**63)  # `torch.manual_seed` looks for every device there could be
