@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from autograder.course import Course, Exercise, holes
-from autograder.diagnosis.diagnose import Knowledge, diagnose
+from autograder.diagnosis.diagnose import Diagnosis, Knowledge, diagnose
 from autograder.diagnosis.fingerprints import holes_of_stub, knowledge
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import ExerciseGrade, Grade, TestResult
@@ -113,18 +113,29 @@ class Grader:
         self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
     ) -> ExerciseGrade:
         """What a run of the suites comes to: points, words and hints."""
+        grade = self.marks(exercise, sources, outcomes, session)
+        return replace(grade, hints=tuple(self.diagnosis(exercise, sources, outcomes, session).hints()))
+
+    def marks(
+        self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
+    ) -> ExerciseGrade:
+        """Points and words, without hints."""
         explainer = Explainer(exercise.name, sources[exercise.name], session.definitions, exercise.budget.call)
         if session.loading_trouble and not session.calls:
             kind = session.loading_trouble.kind
             status = kind if kind in ("timeout", "crashed") else "error"
             return self._ungraded(exercise.name, status, explainer.loading(session.loading_trouble))
         tests = tuple(_result(outcome, explainer) for outcome in outcomes)
-        definitions = dict([*session.definitions.items()][:DEFINITIONS])
-        uses = foundations_within(sources[exercise.name], definitions)
-        hints = tuple(diagnose(outcomes, self.knowledge(exercise.name), uses))
         output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
-        lines = {name: max(first, 1) for name, (first, _) in definitions.items()}
-        return ExerciseGrade(exercise.name, _status(outcomes), tests, hints=hints, output=output, lines=lines)
+        lines = {name: max(first, 1) for name, (first, _) in _definitions(session).items()}
+        return ExerciseGrade(exercise.name, _status(outcomes), tests, output=output, lines=lines)
+
+    def diagnosis(
+        self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
+    ) -> Diagnosis:
+        """Which known mistakes a run of the suites points to."""
+        uses = foundations_within(sources[exercise.name], _definitions(session))
+        return diagnose(outcomes, self.knowledge(exercise.name), uses)
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
@@ -138,6 +149,10 @@ class Grader:
             for test in self.suites.tests(name)
         )
         return ExerciseGrade(name, status, tuple(tests))
+
+
+def _definitions(session: Session) -> dict[str, tuple[int, int]]:
+    return dict([*session.definitions.items()][:DEFINITIONS])
 
 
 def _result(outcome: Outcome, explainer: Explainer) -> TestResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -11,9 +11,7 @@ from pathlib import Path
 from autograder.course import Course, CourseError, Exercise, load_course
 from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
-from autograder.diagnosis.diagnose import Knowledge, Suspect, diagnose
-from autograder.diagnosis.evidence import KeyedCall, Signature
-from autograder.diagnosis.reach import foundations_within
+from autograder.diagnosis.diagnose import Diagnosis
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import start_worker
@@ -58,7 +56,15 @@ def verify(course: Course, exercises: Sequence[Exercise], processes: int, sample
         yield from map(_verify_one, jobs)
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_verify_one, jobs)
+        # The longest first, so that no process is left waiting for another at the end.
+        longest_first = sorted(jobs, key=lambda job: -_size(course.mistakes(job[1])))
+        reports = {job: pool.submit(_verify_one, job) for job in longest_first}
+        for job in jobs:
+            yield reports[job].result()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def stray_files(course: Course) -> Iterator[str]:
@@ -123,6 +129,12 @@ class _Verification:
         foundations = {base: _NotPassed() for base in self.course.names}
         return self.grader.grade_exercise(Submission("verify", {name: source}), self.exercise, foundations)  # type: ignore[arg-type]
 
+    def judge(self, source: str) -> tuple[ExerciseGrade, Diagnosis]:
+        """Runs and judges a wrong text on right foundations; nobody will read it, so no smallest example is sought."""
+        sources = {**self.grader.stand_ins(self.exercise), self.exercise.name: source}
+        run = self.grader.run(self.exercise, sources, search=False)
+        return self.grader.marks(self.exercise, sources, *run), self.grader.diagnosis(self.exercise, sources, *run)
+
     def check_stub(self, text: str) -> None:
         path = self.course.stub(self.exercise.name)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -131,19 +143,14 @@ class _Verification:
         if grade.status != "not_started" or grade.score:
             self.complain(f"the stub is {grade.status} with {grade.score:g} points, and should be not started with 0")
         # One hole less counts as started, so that the stub itself is loaded and run.
-        begun = self.grade(text.replace("# FINISH ME", "# finish me", 1))
+        begun, _ = self.judge(text.replace("# FINISH ME", "# finish me", 1))
         if begun.status != "failed":
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
 
     def check_mistakes(self) -> None:
-        name = self.exercise.name
-        knowledge = self.grader.known[name] = _Leaving(self.grader.knowledge(name))
         for mistake in known_mistakes(self.course, self.exercise.name)[:: self.sample]:
             self.report.mistakes += 1
-            sources = {**self.grader.stand_ins(self.exercise), name: mistake.source}
-            knowledge.out = ""
-            outcomes, session = self.grader.run(self.exercise, sources, search=False)
-            grade = self.grader.judge(self.exercise, sources, outcomes, session)
+            grade, diagnosis = self.judge(mistake.source)
             lost = {test.name for test in grade.tests if test.status != "passed"}
             missed = [name for name in mistake.caught_by if name not in lost]
             if not lost or grade.status == "error":
@@ -154,13 +161,11 @@ class _Verification:
                 )
             else:
                 self.report.caught += 1
-            named = {hint.mistake for hint in grade.hints}
+            named = {hint.mistake for hint in diagnosis.hints()}
             self.report.diagnosed += mistake.id in named
             # With this mistake out of the catalogue, whatever is named is not what was done.
-            uses = foundations_within(mistake.source, session.definitions)
-            knowledge.out = mistake.id
-            unknown = diagnose(outcomes, knowledge, uses)
-            for wrong in (named | {hint.mistake for hint in unknown}) - {mistake.id}:
+            unknown = {hint.mistake for hint in diagnosis.hints(without=mistake.id)}
+            for wrong in (named | unknown) - {mistake.id}:
                 self.complain(f"the mistake {mistake.id} is taken for {wrong}")
 
     def expect_full_marks(self, what: str, grade: ExerciseGrade) -> bool:
@@ -172,24 +177,6 @@ class _Verification:
 
     def complain(self, sentence: str) -> None:
         self.report.complaints.append(f"{self.exercise.name}: {sentence}")
-
-
-@dataclass
-class _Leaving:
-    """Knowledge from which one mistake can be left out, for the same question once more."""
-
-    knowledge: Knowledge
-    out: str = ""
-    _asked: object = None
-    _suspects: Sequence[Suspect] = ()
-
-    def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
-        return self.knowledge.right(calls)
-
-    def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
-        if self._asked != (asked := ([call.key for call in calls], given)):
-            self._asked, self._suspects = asked, self.knowledge.suspects(calls, given)
-        return [suspect for suspect in self._suspects if suspect.hint.mistake != self.out]
 
 
 @dataclass

@@ -65,7 +65,7 @@ class Replays:
 
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         """See `Knowledge`. What comes out differently with other random numbers says nothing and is left out."""
-        once, again = dict(self._solution.answers(calls)), dict(self._again.answers(calls, seed=1))
+        once, again = dict(self._solution.answers(calls)), dict(self._again.answers(calls, salt=1))
         return {key: found for key, found in once.items() if key in again and found.agrees(again[key])}
 
     def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
@@ -111,27 +111,47 @@ def _shows(
     return shows
 
 
-def diagnose(
-    outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[str, Collection[str]] | None = None
-) -> list[Hint]:
-    """The mistakes that the submission's author made, in the catalogue's order.
+class Diagnosis(NamedTuple):
+    """What a submission did wrong, and the known mistakes that may be why.
 
-    Args:
-        outcomes: of all the exercise's tests.
-        knowledge: what is known of the exercise.
+    Attributes:
+        wrong: by function, the keys of the calls that it answered wrongly.
+        possible: the mistakes that contradict nothing, in the catalogue's order.
         uses: for each function and class the others that it is built on. What goes wrong in one goes wrong in those
             above it, so nothing is said about a function while one that it uses is wrong for an unknown reason.
     """
+
+    wrong: Mapping[str, Collection[str]]
+    possible: Sequence[Suspect]
+    uses: Mapping[str, Collection[str]]
+
+    def hints(self, without: str = "") -> list[Hint]:
+        """The mistakes that the submission's author made; `without` names one that is to be taken for unknown."""
+        possible = [suspect for suspect in self.possible if suspect.hint.mistake != without]
+        explained = {target: _explanation(keys, possible) for target, keys in self.wrong.items()}
+        unknown = {target.split(".")[0] for target, hints in explained.items() if not hints}
+        named = [
+            hint
+            for target, hints in explained.items()
+            if not unknown & set(self.uses.get(target.split(".")[0], ()))
+            for hint in hints
+        ]
+        return [suspect.hint for suspect in possible if suspect.hint in named]
+
+
+def diagnose(outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[str, Collection[str]]) -> Diagnosis:
+    """Compares what a submission gave for all the exercise's tests with what is known; see `Diagnosis` for `uses`."""
+    nothing = Diagnosis({}, (), uses)
     if all(outcome.status == "passed" for outcome in outcomes):
-        return []
+        return nothing
     try:
         with bounded():
-            return _diagnosed(outcomes, knowledge, uses or {})
+            return _diagnosis(outcomes, knowledge, uses)
     except (Exhausted, MemoryError):
-        return []
+        return nothing
 
 
-def _diagnosed(outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[str, Collection[str]]) -> list[Hint]:
+def _diagnosis(outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[str, Collection[str]]) -> Diagnosis:
     calls = keyed(chosen_calls(outcomes))
     right = knowledge.right(calls)
     facts = [fact for fact in evidence(calls) if fact.key in right]
@@ -139,19 +159,9 @@ def _diagnosed(outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[
     for fact in facts:
         if not fact.signature.agrees(right[fact.key]):
             wrong.setdefault(fact.target, set()).add(fact.key)
-    if not wrong:
-        return []
     given = {fact.key: fact.signature for fact in facts}
-    possible = [s for s in knowledge.suspects(calls, given) if _is_possible(s, given)]
-    explained = {target: _explanation(keys, possible) for target, keys in wrong.items()}
-    unknown = {target.split(".")[0] for target, hints in explained.items() if not hints}
-    named = [
-        hint
-        for target, hints in explained.items()
-        if not unknown & set(uses.get(target.split(".")[0], ()))
-        for hint in hints
-    ]
-    return [suspect.hint for suspect in possible if suspect.hint in named]
+    suspects = knowledge.suspects(calls, given) if wrong else []
+    return Diagnosis(wrong, [suspect for suspect in suspects if _is_possible(suspect, given)], uses)
 
 
 def chosen_calls(outcomes: Sequence[Outcome]) -> list[Call]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 
 def foundations_within(source: str, definitions: Mapping[str, tuple[int, int]]) -> dict[str, set[str]]:
@@ -30,15 +31,20 @@ def affected(before: str, after: str) -> frozenset[str] | None:
     return frozenset(changed.union(name for name, below in foundations if below & changed))
 
 
-def _parts(source: str) -> tuple[dict[str, str], list[str]]:
-    """A file's functions and classes by name, and the rest of it, without comments."""
+@lru_cache(maxsize=16)  # every known mistake is compared with the one solution
+def _parts(source: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """A file's functions and classes by name, and the rest of it."""
+    lines = source.splitlines()
     parts, rest = dict[str, str](), list[str]()
     for node in ast.parse(source).body:
+        decorators = node.decorator_list if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else []
+        first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
+        text = "\n".join(lines[first - 1 : node.end_lineno])
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            parts[node.name] = ast.unparse(node)
+            parts[node.name] = text
         else:
-            rest.append(ast.unparse(node))
-    return parts, rest
+            rest.append(text)
+    return parts, tuple(rest)
 
 
 def _foundations(texts: Mapping[str, str]) -> dict[str, set[str]]:

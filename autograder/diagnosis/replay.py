@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import random
 import warnings
 from collections.abc import Container, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
-
-import numpy as np
 
 from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
 from autograder.isolation.far.importer import MemoryImporter
 from autograder.isolation.near.remote import Trouble
+from autograder.suites.randomness import own_random_numbers, seed
 
 KEPT = 20_000  # signatures of one version: a few megabytes
 
@@ -32,7 +30,7 @@ class Variant:
         self._module: ModuleType | None = None
 
     def answers(
-        self, calls: Sequence[KeyedCall], only: Container[str] | None = None, seed: int = 0
+        self, calls: Sequence[KeyedCall], only: Container[str] | None = None, salt: int = 0
     ) -> Iterator[tuple[str, Signature]]:
         """The signatures for these calls by their keys, one after the other, so that one may stop at any.
 
@@ -42,28 +40,28 @@ class Variant:
         Args:
             calls: in the order in which they were made.
             only: the keys that are asked for; all when None.
-            seed: of the random numbers.
+            salt: with another, the calls draw other random numbers.
         """
         if len(self.known) > KEPT:
             self.known.clear()
         asked = [only is None or call.key in only for call in calls]
         unknown = [wanted and call.key not in self.known for wanted, call in zip(asked, calls, strict=True)]
         needed = _needed(calls, unknown)
-        steps = self._replay(calls, asked, needed, seed)
+        steps = self._replay(calls, asked, needed, salt)
         if any(calls[place].call.of_library for place in needed):
             return iter(list(steps))  # what a suite does to a library it also undoes, if it comes to its end
         return steps
 
     def _replay(
-        self, calls: Sequence[KeyedCall], asked: Sequence[bool], needed: Container[int], seed: int
+        self, calls: Sequence[KeyedCall], asked: Sequence[bool], needed: Container[int], salt: int
     ) -> Iterator[tuple[str, Signature]]:
-        with _quietly(), _own_random_numbers():
+        with _quietly(), own_random_numbers():
             executor = Executor({self.name: self._load()})
             stand_ins: dict[int, Handle] = {}  # the submission's handles to ours
             try:
                 for place, (key, call, *_) in enumerate(calls):
                     if place in needed and (request := _translated(call.request, stand_ins)) is not None:
-                        _seed(int(key, 16) + seed)
+                        seed(int(key, 16) + salt)
                         value, trouble, changed = _perform(executor, request)
                         if trouble is None:
                             pairs = zip(handles(call.value), handles(value), strict=False)
@@ -139,26 +137,3 @@ def _quietly() -> Iterator[None]:
     with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-@contextlib.contextmanager
-def _own_random_numbers() -> Iterator[None]:
-    """Afterwards all random numbers are as they would have been."""
-    import torch
-
-    of_python, of_numpy = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
-
-
-def _seed(number: int) -> None:
-    """What a call gives is a matter of the call alone, and not of what was replayed before it."""
-    import torch
-
-    random.seed(number)
-    np.random.seed(number % 2**32)
-    torch.default_generator.manual_seed(number % 2**63)  # `torch.manual_seed` looks for every device there could be

@@ -16,6 +16,7 @@ import struct
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
@@ -182,12 +183,12 @@ class _Encoder:
     def put_tensor(self, tensor: torch.Tensor) -> None:
         if tensor.numel() * tensor.element_size() > MAX_FRAME:
             raise WireError("a tensor is too large")
-        flat = tensor.detach().resolve_conj().resolve_neg().cpu().reshape(-1)
-        # `contiguous` would keep the odd stride of a single element, and bytes cannot be viewed through one.
-        dense = flat.clone(memory_format=_torch().contiguous_format)
-        data = dense.view(_torch().uint8).numpy().tobytes() if dense.numel() else b""
-        code = TORCH_CODES[str(tensor.dtype).removeprefix("torch.")]
-        self.put_block(b"X" if tensor.requires_grad else b"x", code, tuple(tensor.shape), data)
+        name = _name_of(tensor.dtype)
+        plain = tensor.detach()
+        if name == "bfloat16":  # which NumPy does not know
+            plain = plain.view(_torch().int16)
+        data = plain.numpy(force=True).tobytes()
+        self.put_block(b"X" if tensor.requires_grad else b"x", TORCH_CODES[name], tuple(tensor.shape), data)
 
     def put_block(self, tag: bytes, code: int, shape: tuple[int, ...], data: bytes) -> None:
         self.parts.append(tag + struct.pack(f">BB{len(shape)}QI", code, len(shape), *shape, len(data)))
@@ -198,10 +199,21 @@ class _Encoder:
         self.put_text(b"s", handle.type_name)
 
 
+@cache
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@cache
+def _dtype_named(name: str) -> torch.dtype:
+    import torch
+
+    return getattr(torch, name)  # type: ignore[no-any-return]
+
+
 def _is_dense(tensor: torch.Tensor) -> bool:
     """Whether the tensor holds its numbers in the plain way (not sparse, quantized or on the meta device)."""
-    name = str(tensor.dtype).removeprefix("torch.")
-    return name in TORCH_CODES and tensor.layout == _torch().strided and tensor.device.type != "meta"
+    return _name_of(tensor.dtype) in TORCH_CODES and tensor.layout == _torch().strided and tensor.device.type != "meta"
 
 
 _PLAIN: dict[type, Callable[[_Encoder, Any, int], None]] = {
@@ -236,10 +248,10 @@ class _Decoder:
         self.allowance.values -= 1
         if self.allowance.values < 0:
             raise WireError("these are more values than are allowed")
-        tag = bytes(self.take_bytes(1))
-        if tag not in _TAGS:
-            raise WireError(f"{tag!r} is no kind of value")
-        return _TAGS[tag](self, depth)
+        (tag,) = self.unpack("B")
+        if tag not in _TAKES:
+            raise WireError(f"{tag} is the tag of no kind of value")
+        return _TAKES[tag](self, depth)
 
     def take_bytes(self, count: int) -> memoryview:
         if count > len(self.data) - self.at:
@@ -248,7 +260,12 @@ class _Decoder:
         return self.data[self.at - count : self.at]
 
     def unpack(self, layout: str) -> tuple[Any, ...]:
-        return struct.unpack(layout, self.take_bytes(struct.calcsize(layout)))
+        try:
+            found = struct.unpack_from(layout, self.data, self.at)
+        except struct.error:
+            raise WireError("a value is longer than its message") from None
+        self.at += struct.calcsize(layout)
+        return found
 
     def take_sized(self) -> memoryview:
         return self.take_bytes(self.unpack(">I")[0])
@@ -312,13 +329,14 @@ class _Decoder:
         import torch
 
         code, shape, data = self.take_block(len(TORCH_DTYPES))
-        dtype = getattr(torch, TORCH_DTYPES[code])
+        dtype = _dtype_named(TORCH_DTYPES[code])
         _check_size(shape, dtype.itemsize, len(data))
         _check_booleans(TORCH_DTYPES[code], data)
         if requires_grad and not (dtype.is_floating_point or dtype.is_complex):
             raise WireError("only floating-point tensors have gradients")
         tensor = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
-        return tensor.reshape(shape).requires_grad_(requires_grad)
+        tensor = tensor.reshape(shape)
+        return tensor.requires_grad_() if requires_grad else tensor
 
     def take_numpy_dtype(self) -> np.dtype:
         name = self.take_text()
@@ -327,12 +345,10 @@ class _Decoder:
         return np.dtype(name)
 
     def take_torch_dtype(self) -> torch.dtype:
-        import torch
-
         name = self.take_text()
         if name not in TORCH_CODES:
             raise WireError("an unknown dtype")
-        return getattr(torch, name)  # type: ignore[no-any-return]
+        return _dtype_named(name)
 
     def take_device(self) -> torch.device:
         import torch
@@ -351,8 +367,9 @@ class _Decoder:
 
 def _check_size(shape: tuple[int, ...], itemsize: int, length: int) -> None:
     # An array without numbers may have other axes of any length, but no library can index more than 2**63 bytes.
-    axes = prod(max(length, 1) for length in shape)
-    if max(shape, default=0) >= 2**31 or axes * itemsize >= 2**63 or prod(shape) * itemsize != length:
+    count = prod(shape)
+    axes = count or prod(max(length, 1) for length in shape)
+    if max(shape, default=0) >= 2**31 or axes * itemsize >= 2**63 or count * itemsize != length:
         raise WireError("an array's shape does not fit its data")
 
 
@@ -391,3 +408,4 @@ _TAGS: dict[bytes, Callable[[_Decoder, int], Any]] = {
     b"v": lambda decoder, depth: decoder.take_device(),
     b"h": lambda decoder, depth: decoder.take_handle(),
 }
+_TAKES = {ord(tag): take for tag, take in _TAGS.items()}
