@@ -18,7 +18,7 @@ from typing import Any
 
 from autograder.course import Course, CourseError, Exercise, GraderError, load_course
 from autograder.grades import ExerciseGrade, Grade
-from autograder.grading import EVERYTHING, Grader
+from autograder.grading import EVERYTHING, Grader, collect_seldom
 from autograder.isolation.near.worker import WorkerError, start_worker
 from autograder.results import Results, keys
 from autograder.submission import Submission, SubmissionError, read_submission
@@ -50,6 +50,7 @@ class Setting:
 
     def grader(self) -> Grader:
         """A warm grader of its own."""
+        collect_seldom()
         course = load_course(self.root)
         return Grader.start(course, course.select(self.exercises), EVERYTHING, start_worker(), locked=self.locked)
 

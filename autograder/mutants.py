@@ -23,7 +23,7 @@ import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, ParentNodeProvider
 
 from autograder.course import Budget, Course, Exercise, load_course
-from autograder.grading import HIDDEN, Grader
+from autograder.grading import HIDDEN, Grader, collect_seldom
 from autograder.isolation.near.worker import start_worker
 
 QUICK = Budget(call=3.0, load=20.0, exercise=30.0, restarts=0)  # a mutant that loops for ever is killed
@@ -232,6 +232,7 @@ def run_mutants(course: Course, exercises: Sequence[Exercise], processes: int, s
 
 def _run_one(job: tuple[Path, str, int]) -> Report:
     root, name, sample = job
+    collect_seldom()
     course = load_course(root)
     exercise = replace(course.exercise(name), budget=QUICK)
     reasons = equivalents(course, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
 from autograder.grades import ExerciseGrade
-from autograder.grading import EVERYTHING, Grader
-from autograder.isolation.near.worker import start_worker
+from autograder.grading import EVERYTHING, Grader, collect_seldom
+from autograder.isolation.near.worker import Worker, start_worker
 from autograder.mutants import standing
 from autograder.skeleton import stub
 from autograder.submission import Submission
@@ -54,6 +55,8 @@ def verify(course: Course, exercises: Sequence[Exercise], processes: int, sample
     jobs = [(course.root, exercise.name, sample) for exercise in exercises]
     if processes == 1 or len(jobs) == 1:
         yield from map(_verify_one, jobs)
+        _worker().close()
+        _worker.cache_clear()
         return
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         # The longest first, so that no process is left waiting for another at the end.
@@ -88,18 +91,22 @@ def stray_files(course: Course) -> Iterator[str]:
 
 
 def _verify_one(job: tuple[Path, str, int]) -> Report:
+    collect_seldom()
     course = load_course(job[0])
     exercise = course.exercise(job[1])
     report = Report(exercise.name)
-    worker = start_worker()
     try:
-        grader = Grader.start(course, [exercise], EVERYTHING, worker, locked=False)
+        grader = Grader.start(course, [exercise], EVERYTHING, _worker(), locked=False)
         _Verification(course, exercise, grader, report, job[2]).run()
     except (CourseError, OSError) as error:
         report.complaints.append(str(error))
-    finally:
-        worker.close()
     return report
+
+
+@cache
+def _worker() -> Worker:
+    """One for all that this process verifies: what it has imported, it need not import again. It ends with us."""
+    return start_worker()
 
 
 @dataclass

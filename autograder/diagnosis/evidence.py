@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,6 +194,7 @@ def _as_array(tensor: Any) -> np.ndarray:
     return np.asarray((tensor if tensor.is_complex() else tensor.double()).numpy())
 
 
+@lru_cache(maxsize=256)
 def _weights(count: int) -> np.ndarray:
     """[SUMS, count] fixed weights between 0.5 and 1.5, irregular enough that no two mistakes cancel in all sums."""
     steps = np.sqrt(np.array([2.0, 3.0, 5.0, 7.0]))[:, None] * np.arange(1, count + 1)[None, :]

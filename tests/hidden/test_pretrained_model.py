@@ -70,6 +70,7 @@ def logits_here(ids, adds_start=True):
     return here(adds_start)[0](torch.tensor([ids]), use_cache=False).logits[0].double()
 
 
+@cache
 def greedy_here(prompt, length, adds_start=True):
     """The ids of the continuation, which ends before the end token; the whole text goes through the model each time."""
     tokenizer = here(adds_start)[1]
