@@ -16,9 +16,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from autograder.cores import dedicate
 from autograder.course import Course, CourseError, Exercise, GraderError, load_course
 from autograder.grades import ExerciseGrade, Grade
-from autograder.grading import EVERYTHING, Grader, collect_seldom
+from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import WorkerError, start_worker
 from autograder.results import Results, keys
 from autograder.submission import Submission, SubmissionError, read_submission
@@ -50,7 +51,6 @@ class Setting:
 
     def grader(self) -> Grader:
         """A warm grader of its own."""
-        collect_seldom()
         course = load_course(self.root)
         return Grader.start(course, course.select(self.exercises), EVERYTHING, start_worker(), locked=self.locked)
 
@@ -97,7 +97,7 @@ def grade_all(setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator
     if processes <= 1:
         yield from _grade_here(setting, [job for job, _ in waiting])
         return
-    hands = [_Hand(setting) for _ in range(processes)]
+    hands = [_Hand(setting, number, processes) for number in range(processes)]
     try:
         while waiting or any(hand.job for hand in hands):
             for hand in hands:
@@ -159,8 +159,9 @@ def given_up(setting: Setting, job: Job) -> Grade:
 class _Hand:
     """A grading process and what it works on; replaced by a fresh one when it dies."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, number: int, processes: int) -> None:
         self.setting = setting
+        self.place = number, processes
         self.job: Job | None = None
         self.tries = 0
         self._start()
@@ -189,13 +190,14 @@ class _Hand:
         # Spawned, not forked: a grading process starts as clean as the first one.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, self.setting), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, self.setting, *self.place), daemon=True)
         self._process.start()
         theirs.close()
 
 
-def _work(connection: Connection, setting: Setting) -> None:
+def _work(connection: Connection, setting: Setting, number: int, processes: int) -> None:
     """A grading process: grades what it is given until the parent hangs up."""
+    dedicate(number, processes)
     grader = None
     try:
         while True:

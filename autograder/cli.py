@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from autograder.cores import available
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
@@ -164,7 +165,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     submissions = read_all(options.submissions, course)
     jobs = [prepare(s, course, exercises, None if options.force else results, locked) for s in submissions]
     with progress(len(jobs)) as advance:
-        for job, grade, fresh in run(setting, jobs, options.processes or os.cpu_count() or 1):
+        for job, grade, fresh in run(setting, jobs, options.processes or len(available())):
             grades[grade.submission] = grade
             try:
                 if results and fresh:
@@ -191,7 +192,7 @@ def _verify(options: argparse.Namespace, course: Course) -> int:
 
     complaints = []
     selected, sample = course.select(options.exercises), max(options.sample, 1)
-    for report in verify(course, selected, processes=os.cpu_count() or 1, sample=sample):
+    for report in verify(course, selected, processes=len(available()), sample=sample):
         if report.name != "files":
             print(report.line(), flush=True)
         complaints += report.complaints
@@ -205,7 +206,7 @@ def _mutants(options: argparse.Namespace, course: Course) -> int:
     from autograder.mutants import run_mutants, store
 
     reports = []
-    for report in run_mutants(course, course.select(options.exercises), os.cpu_count() or 1, max(options.sample, 1)):
+    for report in run_mutants(course, course.select(options.exercises), len(available()), max(options.sample, 1)):
         reports.append(report)
         print(
             f"{report.name}: killed {report.killed} of {report.total}, and {report.equivalent} are equivalent",
@@ -247,7 +248,7 @@ def _gradescope(options: argparse.Namespace, course: Course) -> int:
 def _release(options: argparse.Namespace, course: Course) -> int:
     from autograder.release import release
 
-    release(course, options.folder, processes=os.cpu_count() or 1)
+    release(course, options.folder, processes=len(available()))
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
     return OK
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -24,11 +23,6 @@ EVERYTHING = VISIBLE + HIDDEN
 Opener = Callable[[Sequence[str]], Session]
 DEFINITIONS = 100  # in a submission's file; what comes after them is not looked at
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
-
-
-def collect_seldom() -> None:
-    """For a process that grades and does nothing else: by default, a tenth of its time goes into finding no garbage."""
-    gc.set_threshold(10_000, 20, 20)
 
 
 @dataclass

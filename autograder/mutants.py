@@ -12,9 +12,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,8 +20,9 @@ import libcst as cst
 import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, ParentNodeProvider
 
+from autograder.cores import grading_pool
 from autograder.course import Budget, Course, Exercise, load_course
-from autograder.grading import HIDDEN, Grader, collect_seldom
+from autograder.grading import HIDDEN, Grader
 from autograder.isolation.near.worker import start_worker
 
 QUICK = Budget(call=3.0, load=20.0, exercise=30.0, restarts=0)  # a mutant that loops for ever is killed
@@ -226,13 +225,12 @@ class Report:
 def run_mutants(course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1) -> Iterator[Report]:
     """Grades every mutant (or every `sample`-th) and gives a report per exercise, in the course's order."""
     jobs = [(course.root, exercise.name, sample) for exercise in exercises]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with grading_pool(processes) as pool:
         yield from pool.map(_run_one, jobs)
 
 
 def _run_one(job: tuple[Path, str, int]) -> Report:
     root, name, sample = job
-    collect_seldom()
     course = load_course(root)
     exercise = replace(course.exercise(name), budget=QUICK)
     reasons = equivalents(course, name)

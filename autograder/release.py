@@ -10,12 +10,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
+from autograder.cores import grading_pool
 from autograder.course import Course, CourseError, GraderError, load_course, marked_answers
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
@@ -106,7 +105,7 @@ def _readme(course: Course) -> str:
 
 def _fingerprints(course: Course, processes: int) -> dict[PurePosixPath, str]:
     """Each exercise's known mistakes in numbers."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with grading_pool(processes) as pool:
         texts = pool.map(partial(fingerprints, course.root), course.names)
         return {
             PurePosixPath(course.fingerprints(name).relative_to(course.root)): text

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
+from autograder.cores import grading_pool
 from autograder.course import Course, CourseError, Exercise, load_course
 from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
 from autograder.grades import ExerciseGrade
-from autograder.grading import EVERYTHING, Grader, collect_seldom
+from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import Worker, start_worker
 from autograder.mutants import standing
 from autograder.skeleton import stub
@@ -58,7 +57,7 @@ def verify(course: Course, exercises: Sequence[Exercise], processes: int, sample
         _worker().close()
         _worker.cache_clear()
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with grading_pool(processes) as pool:
         # The longest first, so that no process is left waiting for another at the end.
         longest_first = sorted(jobs, key=lambda job: -_size(course.mistakes(job[1])))
         reports = {job: pool.submit(_verify_one, job) for job in longest_first}
@@ -91,7 +90,6 @@ def stray_files(course: Course) -> Iterator[str]:
 
 
 def _verify_one(job: tuple[Path, str, int]) -> Report:
-    collect_seldom()
     course = load_course(job[0])
     exercise = course.exercise(job[1])
     report = Report(exercise.name)
