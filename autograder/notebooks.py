@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+MAX_COMMAS = 4_000_000  # pictures have few, and each value that is read takes many times its size in the file
+
 
 class NotebookError(Exception):
     """A notebook that cannot be read; the message says why."""
@@ -33,6 +35,8 @@ def cells_of(data: bytes) -> list[Cell]:
     Raises:
         NotebookError: the bytes are no notebook.
     """
+    if data.count(b",") > MAX_COMMAS:
+        raise NotebookError("it holds millions of values. Clear its outputs, and save it again")
     try:
         notebook = json.loads(data)
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]  # before version 4
@@ -62,7 +66,8 @@ def _kind(cell: dict[str, Any]) -> str:
 
 def _text(cell: dict[str, Any]) -> str:
     source = cell.get("source", cell.get("input", ""))
-    return source if isinstance(source, str) else "".join(source)
+    text = source if isinstance(source, str) else "".join(source)
+    return text.encode("utf-8", "replace").decode()  # JSON can name half a character, and nothing can save it
 
 
 def _grade_id(cell: dict[str, Any]) -> str:

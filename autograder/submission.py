@@ -26,7 +26,6 @@ from autograder.notebooks import NotebookError, source_of
 MAX_SOURCE = 1_000_000  # bytes of a module; an exercise has some thousands
 MAX_SOURCES = 10_000_000  # of all modules together
 MAX_NOTEBOOK = 128 * 2**20  # a notebook may carry large outputs
-MAX_COMMAS = 4_000_000  # in a notebook: pictures have few, and each value that is read takes many times its size
 MAX_FILES = 5000
 MAX_DEPTH = 4
 _TOP = PurePosixPath()
@@ -145,8 +144,6 @@ def _source(file: _File) -> str | _Problem:
         return _Problem(f"{name} cannot be read: {error}.")
     if len(data) > limit:
         return _Problem(f"{name} is larger than it says, and was not read.")
-    if notebook and data.count(b",") > MAX_COMMAS:
-        return _Problem(f"{name} holds millions of values. Clear its outputs, and save it again.")
     try:
         text = source_of(data) if notebook else data.decode("utf-8-sig")
     except NotebookError as error:

@@ -166,3 +166,9 @@ def test_everybody_is_read(tmp_path, course):
     submissions = list(read_all(paths, course))
     assert [submission.name for submission in submissions] == ["ada", "ada (2)", "ada (2) (2)", "no"]
     assert set(submissions[3].problems) == set(course.names)
+
+
+def test_half_a_character_can_be_saved():
+    """JSON can name one, and what is read is written and hashed later."""
+    cell = {"cell_type": "code", "source": "x = '\ud800'"}
+    assert source_of(json.dumps({"cells": [cell]}).encode()) == "x = '?'\n"
