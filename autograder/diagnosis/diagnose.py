@@ -9,6 +9,7 @@ is said.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from autograder.course import Course
@@ -46,21 +47,23 @@ class Replays:
     """Knowledge from the solution and the catalogue, replayed here."""
 
     def __init__(self, course: Course, name: str) -> None:
-        stand_ins = {
+        self._course, self._name = course, name
+        self._stand_ins = {
             base: course.stand_in(base).read_text(encoding="utf-8")
             for base in course.names
             if course.stand_in(base).is_file() and base != name
         }
-        solution = course.solution(name).read_text(encoding="utf-8")
-        self._solution = Variant(name, {**stand_ins, name: solution})
-        self._again = Variant(name, {**stand_ins, name: solution})
-        self._mistakes = [
-            _Known(
-                Hint(mistake.id, mistake.hint),
-                Variant(name, {**stand_ins, name: mistake.source}),
-                affected(solution, mistake.source),
-            )
-            for mistake in known_mistakes(course, name)
+        self._text = course.solution(name).read_text(encoding="utf-8")
+        self._solution, self._again = self._variant(self._text), self._variant(self._text)
+
+    def _variant(self, text: str) -> Variant:
+        return Variant(self._name, {**self._stand_ins, self._name: text})
+
+    @cached_property  # a finished course never asks for them
+    def _mistakes(self) -> list[_Known]:
+        return [
+            _Known(Hint(mistake.id, mistake.hint), self._variant(mistake.source), affected(self._text, mistake.source))
+            for mistake in known_mistakes(self._course, self._name)
         ]
 
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
