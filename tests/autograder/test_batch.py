@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from autograder.batch import Setting, grade_all, prepare
+from autograder.cores import available, grading_pool
 from autograder.course import load_course
 from autograder.grades import as_json
 from autograder.results import ResultError, Results, file_name, keys, read_results
@@ -191,3 +192,20 @@ def test_the_commands_say_what_is_wrong(tmp_path, small_course):
     assert done.returncode == 1
     assert "nothing passed yet" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(available()) < 2, reason="there is one core")
+def test_each_grading_process_keeps_to_a_core_of_its_own():
+    """As many processes as cores share them out; fewer leave that to the system."""
+    cores = available()
+    assert [_cores_of(number, len(cores)) for number in range(len(cores))] == [[core] for core in cores]
+    assert _cores_of(0, len(cores) - 1) == cores
+    with grading_pool(len(cores)) as pool:
+        assert len(pool.submit(available).result()) == 1
+    assert available() == cores
+
+
+def _cores_of(number, processes):
+    """The cores that a process which dedicates itself is left with."""
+    program = f"from autograder.cores import available, dedicate; dedicate({number}, {processes}); print(available())"
+    return json.loads(subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, check=True).stdout)

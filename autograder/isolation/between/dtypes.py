@@ -1,8 +1,14 @@
-"""The dtypes that travel, and their numbers on the wire. PyTorch's are names, for it may not be there."""
+"""The dtypes that travel, and their codes on the wire. PyTorch's are names, for it may not be there."""
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 NUMPY_DTYPES = tuple(
     np.dtype(name)
@@ -17,3 +23,24 @@ TORCH_DTYPES = (
 )
 NUMPY_CODES = {dtype: code for code, dtype in enumerate(NUMPY_DTYPES)}
 TORCH_CODES = {name: code for code, name in enumerate(TORCH_DTYPES)}
+
+
+@cache
+def name_of(dtype: torch.dtype) -> str:
+    """A PyTorch dtype's name, whether it travels or not."""
+    return str(dtype).removeprefix("torch.")
+
+
+@cache
+def dtype_named(name: str) -> torch.dtype:
+    """The PyTorch dtype of this name, which is one of those that travel."""
+    import torch
+
+    return getattr(torch, name)  # type: ignore[no-any-return]
+
+
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is of such a dtype and holds its numbers plainly: not sparse, quantized or on the meta device."""
+    import torch
+
+    return name_of(tensor.dtype) in TORCH_CODES and tensor.layout == torch.strided and tensor.device.type != "meta"

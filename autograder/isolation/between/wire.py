@@ -16,13 +16,20 @@ import struct
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from autograder.isolation.between.dtypes import NUMPY_CODES, NUMPY_DTYPES, TORCH_CODES, TORCH_DTYPES
+from autograder.isolation.between.dtypes import (
+    NUMPY_CODES,
+    NUMPY_DTYPES,
+    TORCH_CODES,
+    TORCH_DTYPES,
+    dtype_named,
+    is_dense,
+    name_of,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +134,7 @@ class _Encoder:
             self.put_array(b"a", value)
         elif isinstance(value, np.generic) and value.dtype in NUMPY_CODES:
             self.put_array(b"g", np.asarray(value))
-        elif torch is not None and isinstance(value, torch.Tensor) and _is_dense(value):
+        elif torch is not None and isinstance(value, torch.Tensor) and is_dense(value):
             self.put_tensor(value)
         elif torch is not None and isinstance(value, torch.dtype):
             self.put_text(b"Y", str(value).removeprefix("torch."))
@@ -183,7 +190,7 @@ class _Encoder:
     def put_tensor(self, tensor: torch.Tensor) -> None:
         if tensor.numel() * tensor.element_size() > MAX_FRAME:
             raise WireError("a tensor is too large")
-        name = _name_of(tensor.dtype)
+        name = name_of(tensor.dtype)
         plain = tensor.detach()
         if name == "bfloat16":  # which NumPy does not know
             plain = plain.view(_torch().int16)
@@ -197,23 +204,6 @@ class _Encoder:
     def put_handle(self, handle: Handle) -> None:
         self.parts.append(b"h" + struct.pack(">q", handle.id))
         self.put_text(b"s", handle.type_name)
-
-
-@cache
-def _name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-@cache
-def _dtype_named(name: str) -> torch.dtype:
-    import torch
-
-    return getattr(torch, name)  # type: ignore[no-any-return]
-
-
-def _is_dense(tensor: torch.Tensor) -> bool:
-    """Whether the tensor holds its numbers in the plain way (not sparse, quantized or on the meta device)."""
-    return _name_of(tensor.dtype) in TORCH_CODES and tensor.layout == _torch().strided and tensor.device.type != "meta"
 
 
 _PLAIN: dict[type, Callable[[_Encoder, Any, int], None]] = {
@@ -329,7 +319,7 @@ class _Decoder:
         import torch
 
         code, shape, data = self.take_block(len(TORCH_DTYPES))
-        dtype = _dtype_named(TORCH_DTYPES[code])
+        dtype = dtype_named(TORCH_DTYPES[code])
         _check_size(shape, dtype.itemsize, len(data))
         _check_booleans(TORCH_DTYPES[code], data)
         if requires_grad and not (dtype.is_floating_point or dtype.is_complex):
@@ -348,7 +338,7 @@ class _Decoder:
         name = self.take_text()
         if name not in TORCH_CODES:
             raise WireError("an unknown dtype")
-        return _dtype_named(name)
+        return dtype_named(name)
 
     def take_device(self) -> torch.device:
         import torch
@@ -385,27 +375,26 @@ def _is_plain_key(key: object) -> bool:
     return key is None or type(key) in (bool, int, float, str, bytes)
 
 
-_TAGS: dict[bytes, Callable[[_Decoder, int], Any]] = {
-    b"N": lambda decoder, depth: None,
-    b"T": lambda decoder, depth: True,
-    b"F": lambda decoder, depth: False,
-    b"E": lambda decoder, depth: ...,
-    b"i": lambda decoder, depth: decoder.unpack(">q")[0],
-    b"I": lambda decoder, depth: decoder.take_big_int(),
-    b"f": lambda decoder, depth: decoder.unpack(">d")[0],
-    b"c": lambda decoder, depth: complex(*decoder.unpack(">dd")),
-    b"s": lambda decoder, depth: decoder.take_text(),
-    b"b": lambda decoder, depth: bytes(decoder.take_sized()),
-    b"l": _Decoder.take_list,
-    b"t": lambda decoder, depth: tuple(decoder.take_list(depth)),
-    b"d": _Decoder.take_dict,
-    b"a": lambda decoder, depth: decoder.take_array(),
-    b"g": lambda decoder, depth: decoder.take_scalar(),
-    b"x": lambda decoder, depth: decoder.take_tensor(requires_grad=False),
-    b"X": lambda decoder, depth: decoder.take_tensor(requires_grad=True),
-    b"y": lambda decoder, depth: decoder.take_numpy_dtype(),
-    b"Y": lambda decoder, depth: decoder.take_torch_dtype(),
-    b"v": lambda decoder, depth: decoder.take_device(),
-    b"h": lambda decoder, depth: decoder.take_handle(),
+_TAKES: dict[int, Callable[[_Decoder, int], Any]] = {
+    ord("N"): lambda decoder, depth: None,
+    ord("T"): lambda decoder, depth: True,
+    ord("F"): lambda decoder, depth: False,
+    ord("E"): lambda decoder, depth: ...,
+    ord("i"): lambda decoder, depth: decoder.unpack(">q")[0],
+    ord("I"): lambda decoder, depth: decoder.take_big_int(),
+    ord("f"): lambda decoder, depth: decoder.unpack(">d")[0],
+    ord("c"): lambda decoder, depth: complex(*decoder.unpack(">dd")),
+    ord("s"): lambda decoder, depth: decoder.take_text(),
+    ord("b"): lambda decoder, depth: bytes(decoder.take_sized()),
+    ord("l"): _Decoder.take_list,
+    ord("t"): lambda decoder, depth: tuple(decoder.take_list(depth)),
+    ord("d"): _Decoder.take_dict,
+    ord("a"): lambda decoder, depth: decoder.take_array(),
+    ord("g"): lambda decoder, depth: decoder.take_scalar(),
+    ord("x"): lambda decoder, depth: decoder.take_tensor(requires_grad=False),
+    ord("X"): lambda decoder, depth: decoder.take_tensor(requires_grad=True),
+    ord("y"): lambda decoder, depth: decoder.take_numpy_dtype(),
+    ord("Y"): lambda decoder, depth: decoder.take_torch_dtype(),
+    ord("v"): lambda decoder, depth: decoder.take_device(),
+    ord("h"): lambda decoder, depth: decoder.take_handle(),
 }
-_TAKES = {ord(tag): take for tag, take in _TAGS.items()}
