@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from autograder.diagnosis.evidence import keyed
+from autograder.diagnosis.diagnose import Diagnosis, Suspect
+from autograder.diagnosis.evidence import keyed, signature
 from autograder.diagnosis.reach import affected
 from autograder.diagnosis.replay import Variant
+from autograder.grades import Hint
 from autograder.isolation.near.remote import RemoteModule, Session
 
 HEAD = "import numpy as np\n"
@@ -133,3 +135,31 @@ def test_what_a_change_can_reach():
     assert affected(source, source.replace("x + N", "x - N")) == {"low", "high"}
     assert affected(source, source.replace("return low(x)", "return 2 * low(x)")) == {"high"}
     assert affected(source, source.replace("N = 2", "N = 3")) is None
+
+
+def test_random_numbers_are_a_matter_of_the_call(worker):
+    """A call replayed alone draws what it draws among others; with another salt it draws something else."""
+    source = "import torch\n\ndef f(x):\n    return x * torch.rand(3)\n"
+    session = Session(worker, "draws", {"draws": source})
+    module = RemoteModule(session.perform, "draws")
+    for number in range(3):
+        module.f(torch.full((3,), 1.0 + number))
+    session.end()
+    calls = keyed(session.calls)
+    last = calls[-1].key
+    among_all, alone, salted = (
+        dict(Variant("draws", {"draws": source}).answers(calls, only=only, salt=salt))[last]
+        for only, salt in ((None, 0), ({last}, 0), ({last}, 1))
+    )
+    assert alone.agrees(among_all)
+    assert not salted.agrees(alone)
+
+
+def test_a_mistake_can_be_taken_for_unknown():
+    """Then it is not named, and another only if it explains as much."""
+    gave = signature(np.array([2.0, 3.0]), None, ())
+    first, second = (Suspect(Hint(name, "Look."), {"call": gave, name: gave}) for name in ("first", "second"))
+    diagnosis = Diagnosis({"f": {"call", "first"}}, [first, second], {})
+    assert diagnosis.hints() == [first.hint]
+    assert diagnosis.hints(without="first") == []
+    assert Diagnosis({"f": {"call"}}, [first], {}).hints(without="first") == []

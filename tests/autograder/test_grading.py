@@ -156,3 +156,14 @@ def test_a_known_mistake_is_named(grade_softmax, solution):
         "    return s - np.log(np.exp(s).sum(axis, keepdims=True))\n"
     )
     assert [hint.mistake for hint in grade_softmax(source).hints] == ["global-max"]
+
+
+def test_doing_nothing_earns_nothing(grade_softmax, solution):
+    """Who leaves the inputs alone because they are never looked at has no points for it; who does the work has."""
+
+    def inputs(source):
+        return next(test for test in grade_softmax(source).tests if test.name == "inputs_are_left_alone")
+
+    idle = inputs("def softmax(scores, axis=-1):\n    return 0\n\ndef log_softmax(scores, axis=-1):\n    return 0\n")
+    assert (idle.status, idle.score) == ("not_run", 0)
+    assert inputs(solution("softmax")).score > 0

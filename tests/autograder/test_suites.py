@@ -1,10 +1,14 @@
-"""What suites stand on: the tiny checkpoint, and examples that are drawn once."""
+"""What suites stand on: the tiny checkpoint, examples that are drawn once, and random numbers that are their own."""
+
+import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from autograder.suites import examples
+from autograder.suites.randomness import own_random_numbers, seed
 from autograder.suites.tiny_checkpoint import tiny_checkpoint, tiny_logits, tiny_tokenizer
 
 
@@ -40,3 +44,34 @@ def test_a_student_sees_the_smallest_example(grade_softmax, solution):
     wrong = solution("softmax").replace("/ np.sum(exponentials, axis=axis, keepdims=True)", "/ np.sum(exponentials)")
     (test,) = [t for t in grade_softmax(wrong).tests if t.name == "slices_sum_to_one"]
     assert "softmax([[0., 0.]," in test.feedback
+
+
+def _draws():
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+def test_each_example_has_the_same_random_numbers():
+    """Whatever the example before it drew, or did not draw because it failed."""
+    drawn = []
+
+    def inner_test(times):
+        drawn.append(_draws())
+        for _ in range(times):
+            _draws()
+
+    test = SimpleNamespace(hypothesis=SimpleNamespace(inner_test=inner_test))
+    with own_random_numbers():
+        assert [examples._failure(test, {}, {"times": times}) for times in (0, 3, 1)] == [None] * 3
+    assert len(set(drawn)) == 1
+
+
+def test_random_numbers_are_put_back():
+    """Those of Python, NumPy and PyTorch."""
+    with own_random_numbers():
+        seed(5)
+        expected = _draws()
+        seed(5)
+        with own_random_numbers():
+            seed(6)
+            assert len({*_draws(), *expected}) == 6
+        assert _draws() == expected

@@ -40,7 +40,7 @@ def dtype_named(name: str) -> torch.dtype:
 
 
 def is_dense(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is of such a dtype and holds its numbers plainly: not sparse, quantized or on the meta device."""
+    """Whether a tensor has such a dtype and holds its numbers plainly: not sparse, quantized or on the meta device."""
     import torch
 
     return name_of(tensor.dtype) in TORCH_CODES and tensor.layout == torch.strided and tensor.device.type != "meta"
