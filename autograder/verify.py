@@ -53,9 +53,11 @@ def verify(course: Course, exercises: Sequence[Exercise], processes: int, sample
     yield Report("files", complaints=[*stray_files(course)])
     jobs = [(course.root, exercise.name, sample) for exercise in exercises]
     if processes == 1 or len(jobs) == 1:
-        yield from map(_verify_one, jobs)
-        _worker().close()
-        _worker.cache_clear()
+        try:
+            yield from map(_verify_one, jobs)
+        finally:
+            _worker().close()
+            _worker.cache_clear()
         return
     with grading_pool(processes) as pool:
         # The longest first, so that no process is left waiting for another at the end.
@@ -103,7 +105,7 @@ def _verify_one(job: tuple[Path, str, int]) -> Report:
 
 @cache
 def _worker() -> Worker:
-    """One for all that this process verifies: what it has imported, it need not import again. It ends with us."""
+    """One for all that this process verifies: what it has imported, it need not import again. It ends when we do."""
     return start_worker()
 
 
