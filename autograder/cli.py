@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from autograder.cores import available
+from autograder.batch.cores import available
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
@@ -143,13 +143,13 @@ def _check(options: argparse.Namespace, course: Course) -> int:
 def _grade(options: argparse.Namespace, course: Course) -> int:
     if absent := [path for path in options.submissions if not path.exists()]:
         raise UsageError(f"There is no {absent[0]}.")
-    from autograder.batch import Setting, grade_all, prepare, read_all
-    from autograder.cluster import grade_on
+    from autograder.batch.cluster import grade_on
+    from autograder.batch.local import Setting, grade_all, prepare, read_all
+    from autograder.batch.results import ResultError, Results, keys
     from autograder.grades import as_json
     from autograder.isolation.near.protection import missing_locks
     from autograder.reports.formats import check_wishes, write_reports
     from autograder.reports.terminal import print_grades, progress
-    from autograder.results import ResultError, Results, keys
 
     check_wishes(options.report)
     locked = not options.trust_submissions
@@ -188,7 +188,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
 
 
 def _verify(options: argparse.Namespace, course: Course) -> int:
-    from autograder.verify import verify
+    from autograder.authoring.verify import verify
 
     complaints = []
     selected, sample = course.select(options.exercises), max(options.sample, 1)
@@ -203,7 +203,7 @@ def _verify(options: argparse.Namespace, course: Course) -> int:
 
 
 def _mutants(options: argparse.Namespace, course: Course) -> int:
-    from autograder.mutants import run_mutants, store
+    from autograder.authoring.mutants import run_mutants, store
 
     reports = []
     for report in run_mutants(course, course.select(options.exercises), len(available()), max(options.sample, 1)):
@@ -246,7 +246,7 @@ def _gradescope(options: argparse.Namespace, course: Course) -> int:
 
 
 def _release(options: argparse.Namespace, course: Course) -> int:
-    from autograder.release import release
+    from autograder.authoring.release import release
 
     release(course, options.folder, processes=len(available()))
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
@@ -264,15 +264,15 @@ def _notebooks(options: argparse.Namespace, course: Course) -> int:
 
 
 def _hint(options: argparse.Namespace, course: Course) -> int:
-    from autograder.hints import next_hint
+    from autograder.loop.hints import next_hint
 
     print(next_hint(course, course.select([options.exercise])[0]))
     return OK
 
 
 def _exercises(options: argparse.Namespace, course: Course) -> int:
-    from autograder.coursemap import write_map
-    from autograder.skeleton import write_stubs
+    from autograder.authoring.coursemap import write_map
+    from autograder.authoring.skeleton import write_stubs
 
     changed = write_stubs(course)
     if write_map(course):

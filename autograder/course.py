@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autograder.files import PROGRAM
+
 HOLE = re.compile(r"^[ \t]*+(?:[^#\n]*?=[ \t]*+|return[ \t]++)?\.\.\.[ \t]*+#[ \t]*+FINISH ME\b", re.MULTILINE)
 _ANSWER = re.compile(r"# (?:FINISH ME|BEGIN SOLUTION)\b")
 
@@ -121,6 +123,22 @@ class Course:
         """What a release knows of the mistakes, in numbers."""
         return self.root / "tests" / "fingerprints" / f"{name}.json"
 
+    @property
+    def exercises_folder(self) -> Path:
+        """Where students work."""
+        return self.root / "exercises"
+
+    @property
+    def support(self) -> Path:
+        """What suites share: modules that they import by their plain names."""
+        return self.root / "tests" / "support"
+
+    def depends_on(self, name: str) -> list[Path]:
+        """The files that decide what grade and which words an answer to the exercise gets, whether there or not."""
+        suites = [self.suite(name, visibility) for visibility in ("visible", "hidden")]
+        shared = sorted(self.support.glob("*.py"))
+        return [*suites, self.mistakes(name), self.stand_in(name), self.solution(name), self.stub(name), *shared]
+
     def answers(self, name: str) -> list[Path]:
         """Right answers in other styles than the solution's."""
         return sorted((self.root / "tests" / "answers" / name).glob("*.py"))
@@ -139,7 +157,7 @@ def marked_answers(solution: str) -> int:
 def find_course(start: Path | None = None) -> Course:
     """The course of the folder `start` or the nearest above it, else the one that this program stands in."""
     start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents, Path(__file__).resolve().parents[1]):
+    for folder in (start, *start.parents, PROGRAM.parent):
         if (folder / "course.toml").is_file():
             return load_course(folder)
     raise CourseError(f"There is no course.toml in {start} or above it. Run this inside the course's folder.")

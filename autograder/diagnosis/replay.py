@@ -12,8 +12,8 @@ from typing import Any
 
 from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
+from autograder.isolation.between.importer import MemoryImporter
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
-from autograder.isolation.far.importer import MemoryImporter
 from autograder.isolation.near.remote import Trouble
 from autograder.suites.randomness import own_random_numbers, seed
 

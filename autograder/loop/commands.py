@@ -52,20 +52,20 @@ def _course(options: argparse.Namespace, course: Course) -> int:
     from autograder.loop.state import load
     from autograder.submission import read_submission
 
-    submission = read_submission(course.root / "exercises", course)
+    submission = read_submission(course.exercises_folder, course)
     print_course(open_console(options.plain), course, load(course), submission)
     return 0
 
 
 def _submit(options: argparse.Namespace, course: Course) -> int:
-    from autograder.handin import hand_in
+    from autograder.loop.handin import hand_in
 
     out = options.out or course.root / "build" / "submission.zip"
     return 0 if hand_in(course, open_console(options.plain), out, ask=not options.yes) else 1
 
 
 def _notebook(options: argparse.Namespace, course: Course) -> int:
-    from autograder.loop.lab import open_lab
+    from autograder.notebook.lab import open_lab
 
     name = course.select([options.exercise])[0].name if options.exercise else ""
     return open_lab(course, name, browser=not options.no_browser, port=options.port)

@@ -18,7 +18,7 @@ def check(course: Course, exercises: Sequence[Exercise], worker: Worker) -> Grad
     Raises:
         CourseError: there is no folder `exercises`.
     """
-    folder = course.root / "exercises"
+    folder = course.exercises_folder
     if not folder.is_dir():
         raise CourseError(f"There is no folder {folder}.")
     submission = read_submission(folder, course)

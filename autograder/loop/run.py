@@ -33,7 +33,7 @@ def watch(course: Course, console: Console, name: str = "") -> None:
     Raises:
         CourseError: there are no exercises to watch.
     """
-    folder = course.root / "exercises"
+    folder = course.exercises_folder
     if not folder.is_dir():
         raise CourseError(f"There is no folder {folder}.")
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -111,7 +111,7 @@ def _read(folder: Path, course: Course, events: queue.SimpleQueue[Event]) -> Non
 
 def _draw_picture(course: Course, name: str, events: queue.SimpleQueue[Event]) -> None:
     """Runs the exercise as a script, as a student would."""
-    script = course.root / "exercises" / f"{name}.py"
+    script = course.stub(name)
     try:
         ran = subprocess.run(
             [sys.executable, str(script)],

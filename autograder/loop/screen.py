@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.course import Course, holes
-from autograder.loop.state import Memory, Standing, digest
+from autograder.loop.state import Memory, Standing, text_digest
 from autograder.loop.watch import Watch
 from autograder.reports.console import NARROW, has_unicode, is_plain
 from autograder.reports.terminal import bar, count, file_of, mark, print_tests, print_trouble, state
@@ -70,8 +70,8 @@ def print_course(console: Console, course: Course, memory: Memory, submission: S
         submission: the student's files.
         at: the exercise that is being worked on.
     """
-    passed = [name for name in course.names if memory.status(name, digest(submission, name)) == "passed"]
-    known = [memory.of(name) for name in course.names if memory.status(name, digest(submission, name))]
+    passed = [name for name in course.names if memory.status(name, text_digest(submission, name)) == "passed"]
+    known = [memory.of(name) for name in course.names if memory.status(name, text_digest(submission, name))]
     points = f"{sum(standing.score for standing in known):g} points"
     done = f"{len(passed)} of {count(len(course.names), 'exercise')}, {points}"
     following = next((name for name in course.names if name not in passed), None)
@@ -164,7 +164,7 @@ def _print_table(console: Console, course: Course, memory: Memory, submission: S
         if roomy and exercise.part != part:
             part = exercise.part
             table.add_row("", f"[dim]{escape(part)}[/]")
-        standing, status = memory.of(name), memory.status(name, digest(submission, name))
+        standing, status = memory.of(name), memory.status(name, text_digest(submission, name))
         style = "green" if status == "passed" else "dim" if not standing.attempts else "yellow"
         said = f"[{style}]{_state(standing, status, submission, name)}[/]"
         points = f"{standing.score:g}/{standing.max_score:g}" if status else ""
@@ -180,7 +180,7 @@ def _print_table(console: Console, course: Course, memory: Memory, submission: S
 
 
 def _told(course: Course, memory: Memory, submission: Submission, name: str) -> str:
-    standing, status = memory.of(name), memory.status(name, digest(submission, name))
+    standing, status = memory.of(name), memory.status(name, text_digest(submission, name))
     facts = [_state(standing, status, submission, name)]
     if status:
         facts.append(f"{standing.score:g} of {standing.max_score:g} points")

@@ -5,15 +5,14 @@ It may be deleted or damaged at any time: what it said is then found out again, 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from autograder.course import Course
+from autograder.files import digest, write_whole
 from autograder.grades import ExerciseGrade
 from autograder.submission import Submission
 
@@ -68,10 +67,10 @@ class Memory:
         return standing.status if standing.text == text else ""
 
 
-def digest(submission: Submission, name: str) -> str:
+def text_digest(submission: Submission, name: str) -> str:
     """A text's short name; empty for a file that is not there."""
     source = submission.sources.get(name, submission.problems.get(name))
-    return "" if source is None else hashlib.sha256(source.encode(errors="replace")).hexdigest()[:16]
+    return "" if source is None else digest(source)[:16]
 
 
 def load(course: Course) -> Memory:
@@ -93,21 +92,15 @@ def save(course: Course, memory: Memory) -> None:
     path = course.root / STATE
     known = {name: asdict(standing) for name, standing in memory.exercises.items() if standing != Standing()}
     text = json.dumps({"at": memory.at, "exercises": known}, indent=1)
-    beside = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(exist_ok=True)
-        beside.write_text(text + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    except OSError:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+    with suppress(OSError):
+        write_whole(path, text + "\n")
 
 
 def remember(course: Course, grades: Iterable[ExerciseGrade], submission: Submission) -> None:
     """Remembers what a check found."""
     memory = load(course)
     for grade in grades:
-        memory.record(grade, digest(submission, grade.name))
+        memory.record(grade, text_digest(submission, grade.name))
     save(course, memory)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from autograder.course import Course, Exercise, holes
 from autograder.grades import ExerciseGrade
-from autograder.hints import tell
-from autograder.loop.state import Memory, digest
+from autograder.loop.hints import tell
+from autograder.loop.state import Memory, text_digest
 from autograder.submission import Submission
 
 
@@ -93,7 +93,7 @@ class Watch:
 
     def passes(self, name: str) -> bool:
         """Whether the text of an exercise as it is now is known to pass."""
-        return self.memory.status(name, digest(self.submission, name)) == "passed"
+        return self.memory.status(name, text_digest(self.submission, name)) == "passed"
 
     def holes(self, name: str) -> list[int]:
         """The lines of an exercise that are still to be filled."""
@@ -121,7 +121,7 @@ class Watch:
             return []
         self.trouble = ""
         self.grade = verdict
-        self.memory.record(verdict, digest(self.submission, self.at))
+        self.memory.record(verdict, text_digest(self.submission, self.at))
         if verdict.status != "passed" or not self._goes_on:
             return self._warm_next()
         if self._built:

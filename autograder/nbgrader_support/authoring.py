@@ -13,18 +13,19 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
+from autograder.authoring.skeleton import stub
 from autograder.course import Course, CourseError, Exercise
+from autograder.files import TEMPLATES, write_whole
 from autograder.grading import EVERYTHING
 from autograder.nbgrader_support.names import GROUPS, notebook_name, solution_cell, test_cell
-from autograder.skeleton import stub
 from autograder.suites.runner import Suites
 
 CONFIG = "nbgrader_config.py"
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
-_TEMPLATE = Path(__file__).parents[1] / "templates" / "nbgrader" / "nbgrader_config.py.txt"
+_TEMPLATE = TEMPLATES / "nbgrader" / "nbgrader_config.py.txt"
 _SETUP = """\
 # For `%check`, and so that earlier exercises can be imported. No module named autograder? Install the course first.
-%load_ext autograder.jupyter"""
+%load_ext autograder.notebook"""
 _TESTS = {
     "visible": "# Run the cells above, then this one: it checks your answers as they stand now.\n%check {name}",
     "hidden": "# The hidden tests run when your notebook is graded. There is nothing to do here.",
@@ -61,9 +62,8 @@ def write_course(course: Course, folder: Path, exercises: Sequence[Exercise], as
     if not (folder / CONFIG).exists():
         texts[folder / CONFIG] = configuration(course)
     try:
-        source.mkdir(parents=True, exist_ok=True)
         for path, text in texts.items():
-            path.write_text(text, encoding="utf-8", newline="\n")
+            write_whole(path, text)
     except OSError as error:
         raise CourseError(f"{folder} cannot be written: {error}.") from None
     return list(texts)

@@ -16,7 +16,7 @@ from nbgrader.utils import is_grade, is_solution
 
 from autograder.grades import ExerciseGrade
 from autograder.nbgrader_support.names import GROUPS, test_cell
-from autograder.reports.notebook import as_html, as_text, part
+from autograder.notebook.table import as_html, as_text, part
 
 _UNKNOWN = "This cell belongs to no exercise of the course, and no code was run. Grade it by hand."
 

@@ -8,7 +8,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import NbGraderPreprocessor
 from nbgrader.utils import is_solution
 
-from autograder.skeleton import stub
+from autograder.authoring.skeleton import stub
 
 
 class DigHoles(NbGraderPreprocessor):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autograder.batch import Setting
+from autograder.batch.local import Setting
 from autograder.course import CourseError, GraderError
 from autograder.grades import Grade, as_json, from_json
 from autograder.submission import Submission

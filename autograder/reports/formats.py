@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from autograder.batch.results import ResultError, file_name, read_results
 from autograder.course import Course, CourseError, GraderError
+from autograder.files import write_whole
 from autograder.grades import Grade
 from autograder.reports.gradebook import Entry, gradebook, plain
-from autograder.results import ResultError, file_name, read_results
 
 Render = Callable[[Course, Sequence[Entry]], str]
 
@@ -103,12 +102,7 @@ def write_report(wish: str, course: Course, entries: Sequence[Entry]) -> None:
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        beside.replace(path)
+        write_whole(path, text)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise GraderError(f"The report {path} could not be written: {error.strerror}.") from None

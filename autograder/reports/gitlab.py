@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 
 from autograder.course import Course
+from autograder.files import digest
 from autograder.reports.gradebook import Entry
 from autograder.reports.places import troubles
 
@@ -17,9 +17,7 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
         {
             "description": f"{trouble.title}: {trouble.text}",
             "check_name": trouble.title,
-            "fingerprint": hashlib.sha256(
-                f"{entry.student}\0{trouble.file}\0{trouble.title}".encode("utf-8", "replace")
-            ).hexdigest(),
+            "fingerprint": digest(f"{entry.student}\0{trouble.file}\0{trouble.title}"),
             "severity": "major",
             "location": {"path": trouble.file, "lines": {"begin": trouble.line}},
         }

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autograder.course import Course, CourseError, Exercise, GraderError
+from autograder.files import PROGRAM, TEMPLATES, program_files, replacing
 
-PROGRAM = Path(__file__).resolve().parents[1]
-TEMPLATES = PROGRAM / "templates" / "gradescope"
+_TEMPLATES = TEMPLATES / "gradescope"
 _TIME = (2000, 1, 1, 0, 0, 0)  # the same course gives the same bytes
 
 
@@ -30,27 +28,23 @@ def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trus
     """
     options = [f"--exercise {exercise.name}" for exercise in exercises] if exercises != course.exercises else []
     options += ["--trust-submissions"] if trust else []
-    run = (TEMPLATES / "run_autograder").read_text(encoding="utf-8").replace("{options}", " ".join(options))
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    run = (_TEMPLATES / "run_autograder").read_text(encoding="utf-8").replace("{options}", " ".join(options))
     try:
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
-            _add(archive, "setup.sh", (TEMPLATES / "setup.sh").read_bytes(), 0o755)
+        with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+            _add(archive, "setup.sh", (_TEMPLATES / "setup.sh").read_bytes(), 0o755)
             _add(archive, "run_autograder", run.encode(), 0o755)
             for name, file in _files(course):
                 _add(archive, name, file.read_bytes(), 0o644)
-        beside.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
         raise GraderError(f"{path} could not be written: {error.strerror}.") from None
 
 
 def _files(course: Course) -> Iterator[tuple[str, Path]]:
-    for file in sorted(PROGRAM.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            yield file.relative_to(PROGRAM.parent).as_posix(), file
+    for file in program_files():
+        yield file.relative_to(PROGRAM.parent).as_posix(), file
     needed = [course.root / name for name in ("course.toml", "pyproject.toml", "README.md", "LICENSE")]
     optional = []
+    needed += sorted(course.support.glob("*.py"))
     for name in course.names:
         needed += [
             course.solution(name),

@@ -97,6 +97,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "points(worth, title): what a test is worth and what students call it")
     course = load_course(config.rootpath)
     config.stash[COURSE] = course
+    if str(course.support) not in sys.path:
+        sys.path.append(str(course.support))
     fixtures = ModuleType("course_fixtures")  # pytest looks for fixtures in modules and classes
     for exercise in course.exercises:
         setattr(fixtures, exercise.name, _fixture(exercise))
@@ -173,7 +175,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if BENCH in config.stash:
         return
     course = config.stash[COURSE]
-    folders = (course.root / "solutions", course.root / "exercises")  # a release has no solutions
+    folders = (course.root / "solutions", course.exercises_folder)  # a release has no solutions
     path = Path(config.getoption("--submission") or next(filter(Path.is_dir, folders), folders[0]))
     workers: list[Worker] = []
 

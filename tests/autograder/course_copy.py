@@ -4,8 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+from autograder.authoring.coursemap import write_map
 from autograder.course import Course, load_course
-from autograder.coursemap import write_map
 
 ROOT = Path(__file__).resolve().parents[2]
 _FILES = ("Makefile", "README.md", "pyproject.toml", "LICENSE", ".gitignore")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from autograder.batch import Setting, grade_all, prepare
-from autograder.cores import available, grading_pool
+from autograder.batch.cores import available, grading_pool
+from autograder.batch.local import Setting, grade_all, prepare
+from autograder.batch.results import ResultError, Results, file_name, keys, read_results
 from autograder.course import load_course
 from autograder.grades import as_json
-from autograder.results import ResultError, Results, file_name, keys, read_results
 from autograder.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,9 +92,9 @@ def test_keys_follow_the_suites(small_course, right, tmp_path):
     submission = Submission("ada", {"softmax": right})
 
     def key():
-        from autograder import results
+        from autograder.batch import results
 
-        results._exercise_digest_of.cache_clear()
+        results._contents.cache_clear()
         course = load_course(copy)
         return keys(course, course.exercises, submission)["softmax"]
 
@@ -207,5 +207,7 @@ def test_each_grading_process_keeps_to_a_core_of_its_own():
 
 def _cores_of(number, processes):
     """The cores that a process which dedicates itself is left with."""
-    program = f"from autograder.cores import available, dedicate; dedicate({number}, {processes}); print(available())"
+    program = (
+        f"from autograder.batch.cores import available, dedicate; dedicate({number}, {processes}); print(available())"
+    )
     return json.loads(subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, check=True).stdout)

@@ -8,10 +8,10 @@ import pytest
 from course_copy import copy_course
 from distributed import Client, LocalCluster
 
-from autograder.batch import Setting, grade_all, prepare
+from autograder.batch.cluster import ClusterError, grade_on
+from autograder.batch.local import Setting, grade_all, prepare
+from autograder.batch.results import Results
 from autograder.cli import main
-from autograder.cluster import ClusterError, grade_on
-from autograder.results import Results
 from autograder.submission import Submission
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own, while workers come and go
@@ -64,7 +64,7 @@ def test_a_killed_worker_loses_nothing_and_the_bytes_are_the_same(small_course, 
 
 def test_a_cluster_that_does_not_answer(small_course, tmp_path, monkeypatch, capsys):
     """It is one sentence and exit code 3, and nothing is written."""
-    monkeypatch.setattr("autograder.cluster.CONNECT", 2)
+    monkeypatch.setattr("autograder.batch.cluster.CONNECT", 2)
     setting = Setting(small_course.root, small_course.names, locked=True)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
         with pytest.raises(ClusterError, match="does not answer"):

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from autograder.authoring.skeleton import stub
 from autograder.course import CourseError, holes, load_course
 from autograder.diagnosis.catalogue import apply_patch
-from autograder.skeleton import stub
 
 SOLUTION = '''\
 def f(x: int) -> int:

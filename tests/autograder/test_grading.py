@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
+from autograder.authoring.skeleton import stub
 from autograder.course import holes
 from autograder.grades import as_json, from_json
-from autograder.skeleton import stub
 from autograder.submission import Submission
 
 RIGHT = "softmax"

@@ -11,7 +11,7 @@ import pytest
 from course_copy import copy_course
 from tmux import HAS_TMUX, terminal
 
-from autograder.handin import MANIFEST
+from autograder.loop.handin import MANIFEST
 from autograder.notebooks import source_of
 from autograder.submission import read_submission
 

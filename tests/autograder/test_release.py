@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from course_copy import ROOT, complete_exercises, copy_course
 
+from autograder.authoring.release import release, texts
+from autograder.authoring.skeleton import stub
 from autograder.course import CourseError, load_course
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.fingerprints import read
 from autograder.grading import VISIBLE, Grader
-from autograder.release import release, texts
-from autograder.skeleton import stub
 from autograder.submission import Submission
 
 SHORT = 12  # characters: shorter lines, such as `return x`, are nobody's secret
@@ -220,7 +220,7 @@ def test_actionlint_has_nothing_to_say(released, actionlint, tmp_path):
 
 def test_a_repository_is_updated_and_nothing_is_lost(small_course, tmp_path, monkeypatch):
     """A committed repository gets the new release; changes, other files and a history with answers are refused."""
-    monkeypatch.setattr("autograder.release._fingerprints", lambda course, processes: {})
+    monkeypatch.setattr("autograder.authoring.release._fingerprints", lambda course, processes: {})
     folder = tmp_path / "students"
     folder.mkdir()
     git(folder, "init", "-q")

@@ -15,9 +15,9 @@ from rich.console import Console
 
 from autograder.loop.state import Memory
 from autograder.loop.watch import Watch
+from autograder.notebook.heatmap import COLUMNS, ROWS, heatmap
 from autograder.reports import console as consoles
 from autograder.reports.console import spelled
-from autograder.reports.heatmap import COLUMNS, ROWS, heatmap
 from autograder.reports.terminal import print_trouble
 from autograder.submission import read_submission
 

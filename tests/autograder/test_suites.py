@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_checkpoint import tiny_checkpoint, tiny_logits, tiny_tokenizer
 
 from autograder.suites import examples
 from autograder.suites.randomness import own_random_numbers, seed
-from autograder.suites.tiny_checkpoint import tiny_checkpoint, tiny_logits, tiny_tokenizer
 
 
 @pytest.mark.parametrize("adds_start", [True, False])

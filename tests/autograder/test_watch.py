@@ -10,6 +10,7 @@ import pytest
 from course_copy import copy_course
 from tmux import HAS_TMUX, terminal
 
+from autograder.authoring.skeleton import stub
 from autograder.course import holes, load_course, marked_answers
 from autograder.isolation.near.remote import RemoteModule, Session, Stopped
 from autograder.loop.checker import Checker, Job
@@ -17,7 +18,6 @@ from autograder.loop.keys import keys_in
 from autograder.loop.state import STATE, Memory, load, save
 from autograder.loop.stoppable import Cancelled, StoppableForkingWorker, StoppableSpawningWorker
 from autograder.loop.watch import Check, Picture, Quit, Warm, Watch
-from autograder.skeleton import stub
 from autograder.submission import Submission, read_submission
 
 NAMES = ["softmax", "attention", "positional_encoding"]

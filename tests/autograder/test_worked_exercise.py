@@ -5,11 +5,11 @@ from pathlib import Path
 
 from course_copy import ROOT, copy_course
 
+from autograder.authoring.coursemap import write_map
+from autograder.authoring.mutants import run_mutants
+from autograder.authoring.skeleton import write_stubs
+from autograder.authoring.verify import verify
 from autograder.course import load_course
-from autograder.coursemap import write_map
-from autograder.mutants import run_mutants
-from autograder.skeleton import write_stubs
-from autograder.verify import verify
 
 PAGE = (ROOT / "docs" / "worked-exercise.md").read_text(encoding="utf-8")
 

@@ -14,8 +14,8 @@ import pytest
 from autograder.course import load_course
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.between.executor import Executor
+from autograder.isolation.between.importer import MemoryImporter
 from autograder.isolation.between.wire import decode, encode
-from autograder.isolation.far.importer import MemoryImporter
 from autograder.isolation.near.remote import Call, RemoteModule, Session
 from autograder.isolation.near.worker import Confinement, start_worker
 from autograder.submission import Submission

@@ -7,7 +7,7 @@ import time
 import pytest
 from course_copy import copy_course
 
-from autograder.batch import Job, Setting, grade_all
+from autograder.batch.local import Job, Setting, grade_all
 from autograder.submission import Submission
 
 

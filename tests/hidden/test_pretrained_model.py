@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from tiny_checkpoint import END, tiny_checkpoint
 
 from autograder.isolation.near.remote import StudentError
 from autograder.suites import Mismatch, assert_close, assert_equal, points
-from autograder.suites.tiny_checkpoint import END, tiny_checkpoint
 
 TERMS = 400
 CPU, META = torch.device("cpu"), torch.device("meta")  # tensors on "meta" have a shape and a dtype, and no numbers

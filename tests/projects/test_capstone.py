@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tiny_checkpoint import tiny_checkpoint
 
 from autograder.course import find_course
 from autograder.diagnosis.catalogue import known_mistakes
-from autograder.suites.tiny_checkpoint import tiny_checkpoint
 from projects.capstone import STEPS, main
 
 COURSE = find_course()

@@ -11,9 +11,9 @@ import pytest
 import torch
 from matplotlib.image import imread
 from nbclient import NotebookClient
+from tiny_checkpoint import tiny_checkpoint
 
 from autograder.course import find_course
-from autograder.suites.tiny_checkpoint import tiny_checkpoint
 from projects.int8_model import to_int8
 
 ROOT = find_course().root

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from tiny_checkpoint import WIDTH, tiny_checkpoint, tiny_logits, tiny_tokenizer
 
 from autograder.suites import Mismatch, assert_close, assert_equal, assert_shape, points
-from autograder.suites.tiny_checkpoint import WIDTH, tiny_checkpoint, tiny_logits, tiny_tokenizer
 
 PROMPT = " the cat sat"
 TERMS = 400  # roundings between the ids and a score; the hidden tests say where they come from

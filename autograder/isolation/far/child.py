@@ -15,10 +15,10 @@ from typing import Any
 
 from autograder.isolation.between.channel import Channel
 from autograder.isolation.between.executor import Executor, Request
+from autograder.isolation.between.importer import MemoryImporter
 from autograder.isolation.between.wire import WireError, decode, encode
 from autograder.isolation.far import lockdown
 from autograder.isolation.far.errors import definitions, describe
-from autograder.isolation.far.importer import MemoryImporter
 from autograder.isolation.far.output import BoundedOutput
 
 OUTPUT_LIMIT = 4096  # characters a request

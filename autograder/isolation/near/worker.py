@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from autograder.course import GraderError
+from autograder.files import PROGRAM
 from autograder.isolation.between.channel import Channel
 from autograder.isolation.between.wire import WireError, decode, encode
 
-ROOT = str(Path(__file__).resolve().parents[3])
+ROOT = str(PROGRAM.parent)
 CAN_FORK = sys.platform == "linux"  # macOS can fork too, but its system libraries do not survive it
 _ENVIRONMENT = {
     # The whole environment of a worker: what makes libraries quiet, offline and repeatable.

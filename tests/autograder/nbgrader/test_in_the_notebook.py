@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from autograder.jupyter import module_in
+from autograder.notebook.magic import module_in
 
 SOFTMAX, ATTENTION = "01-softmax.ipynb", "02-attention.ipynb"
 WRONG = "def softmax(scores, axis=-1):\n    return np.exp(scores)\n"

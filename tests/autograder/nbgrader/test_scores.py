@@ -7,7 +7,7 @@ from nbgrader.utils import determine_grade
 from autograder.grades import ExerciseGrade, Hint
 from autograder.grades import TestResult as Result
 from autograder.nbgrader_support.grades import outputs
-from autograder.reports.notebook import as_html, as_text, part
+from autograder.notebook.table import as_html, as_text, part
 
 
 def graded(*scores, of=1.0):

@@ -16,12 +16,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from autograder.cores import dedicate
+from autograder.batch.cores import dedicate
+from autograder.batch.results import Results, keys
 from autograder.course import Course, CourseError, Exercise, GraderError, load_course
 from autograder.grades import ExerciseGrade, Grade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import WorkerError, start_worker
-from autograder.results import Results, keys
 from autograder.submission import Submission, SubmissionError, read_submission
 
 TRIES = 2  # of one submission, when the grading process itself dies

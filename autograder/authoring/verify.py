@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from autograder.cores import grading_pool
+from autograder.authoring.coursemap import with_map
+from autograder.authoring.mutants import standing
+from autograder.authoring.skeleton import stub
+from autograder.batch.cores import grading_pool
 from autograder.course import Course, CourseError, Exercise, load_course
-from autograder.coursemap import with_map
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import Worker, start_worker
-from autograder.mutants import standing
-from autograder.skeleton import stub
 from autograder.submission import Submission
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from autograder.course import Course
+from autograder.files import write_whole
 
 _BLOCK = re.compile(r"(<!-- exercises:[^\n]*-->\n).*?(<!-- /exercises -->)", re.DOTALL)
 
@@ -44,5 +45,5 @@ def write_map(course: Course) -> bool:
     old = path.read_text(encoding="utf-8") if path.is_file() else ""
     new = with_map(old, course)
     if new != old:
-        path.write_text(new, encoding="utf-8")
+        write_whole(path, new)
     return new != old

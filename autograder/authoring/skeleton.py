@@ -7,6 +7,7 @@ import re
 import libcst as cst
 
 from autograder.course import Course, CourseError
+from autograder.files import write_whole
 
 MARK = "# FINISH ME"
 _REGION = re.compile(
@@ -60,7 +61,6 @@ def write_stubs(course: Course) -> list[str]:
     for name, text in stubs(course).items():
         path = course.stub(name)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
+            write_whole(path, text)
             changed.append(name)
     return changed

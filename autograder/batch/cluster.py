@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from autograder.batch import Job, Setting, given_up, reused
+from autograder.batch.local import Job, Setting, given_up, reused
 from autograder.course import CourseError, GraderError
 from autograder.grades import Grade
 from autograder.grading import Grader

@@ -8,7 +8,6 @@ mutant; here a warm grader takes well under a second for one.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,9 @@ import libcst as cst
 import libcst.matchers as m
 from libcst.metadata import MetadataWrapper, ParentNodeProvider
 
-from autograder.cores import grading_pool
+from autograder.batch.cores import grading_pool
 from autograder.course import Budget, Course, Exercise, load_course
+from autograder.files import digest
 from autograder.grading import HIDDEN, Grader
 from autograder.isolation.near.worker import start_worker
 
@@ -285,7 +285,7 @@ def standing(course: Course, name: str) -> str:
 
 def _digest(course: Course, name: str) -> str:
     files = (course.solution(name), course.suite(name, "hidden"), _list(course, name))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files if file.is_file())).hexdigest()[:16]
+    return digest(b"".join(file.read_bytes() for file in files if file.is_file()))[:16]
 
 
 def _depend(line: cst.SimpleStatementLine, following: cst.SimpleStatementLine) -> bool:

@@ -6,9 +6,7 @@ anything, and `.keys/NAME.json`: for each exercise a digest of everything that i
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -16,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from autograder.course import Course, Exercise, GraderError
+from autograder.files import digest, program_files, write_whole
 from autograder.grades import ExerciseGrade, Grade, as_json, from_json
 from autograder.submission import Submission
 
@@ -43,7 +42,7 @@ class Results:
         try:
             stored = json.loads((self.folder / KEYS / f"{file_name(name)}.json").read_bytes())
             text = (self.folder / f"{file_name(name)}.json").read_bytes()
-            if stored["result"] != _digest(text):
+            if stored["result"] != digest(text):
                 return {}
             grade = from_json(json.loads(text))
             if grade.protected != protected:
@@ -58,11 +57,11 @@ class Results:
         text = json.dumps(as_json(grade), indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         log = "".join(f"== {e.name}\n{e.output}\n" for e in grade.exercises if e.output)
         try:
-            _write_whole(self.folder / f"{name}.json", text)
+            write_whole(self.folder / f"{name}.json", text)
             if log:
-                _write_whole(self.folder / f"{name}.log", log.encode("utf-8", "backslashreplace"))
-            content = {"result": _digest(text), "exercises": dict(keys)}
-            _write_whole(self.folder / KEYS / f"{name}.json", json.dumps(content).encode())
+                write_whole(self.folder / f"{name}.log", log.encode("utf-8", "backslashreplace"))
+            content = {"result": digest(text), "exercises": dict(keys)}
+            write_whole(self.folder / KEYS / f"{name}.json", json.dumps(content).encode())
         except OSError as error:
             raise ResultError(f"the grade of {grade.submission} could not be written: {error.strerror}") from None
 
@@ -86,9 +85,9 @@ def read_results(folder: Path) -> list[Grade]:
 
 def keys(course: Course, exercises: Iterable[Exercise], submission: Submission) -> dict[str, str]:
     """For each exercise a digest of all that its grade depends on."""
-    handed_in = _digest(json.dumps([submission.sources, submission.problems], sort_keys=True).encode())
+    handed_in = digest(json.dumps([submission.sources, submission.problems], sort_keys=True).encode())
     return {
-        exercise.name: _digest(f"{handed_in} {_exercise_digest(course, exercise)}".encode()) for exercise in exercises
+        exercise.name: digest(f"{handed_in} {_exercise_digest(course, exercise)}".encode()) for exercise in exercises
     }
 
 
@@ -98,48 +97,22 @@ def file_name(name: str) -> str:
     encoded = safe.encode("utf-8", "replace")
     if safe == name and len(encoded) <= MAX_NAME:
         return safe
-    return f"{encoded[: MAX_NAME - 20].decode('utf-8', 'ignore')}-{_digest(name.encode('utf-8', 'replace'))[:12]}"
+    return f"{encoded[: MAX_NAME - 20].decode('utf-8', 'ignore')}-{digest(name.encode('utf-8', 'replace'))[:12]}"
 
 
 @lru_cache(maxsize=256)
-def _exercise_digest_of(root: Path, name: str, entry: str) -> str:
-    files = [
-        *(root / "tests" / kind / f"test_{name}.py" for kind in ("visible", "hidden")),
-        root / "tests" / "mistakes" / f"{name}.toml",
-        root / "tests" / "standins" / f"{name}.py",
-        root / "solutions" / f"{name}.py",
-        root / "exercises" / f"{name}.py",
-    ]
-    contents = [_digest(file.read_bytes()) if file.is_file() else "" for file in files]
-    return _digest(" ".join([entry, _program_digest(), *contents]).encode())
+def _contents(files: tuple[Path, ...]) -> str:
+    return " ".join(digest(file.read_bytes()) if file.is_file() else "" for file in files)
 
 
 def _exercise_digest(course: Course, exercise: Exercise) -> str:
-    own = _exercise_digest_of(course.root, exercise.name, repr(exercise))
+    own = digest(f"{exercise!r} {_program_digest()} {_contents(tuple(course.depends_on(exercise.name)))}")
     below = [_exercise_digest(course, course.exercise(name)) for name in exercise.builds_on]
-    return _digest(" ".join([own, *below]).encode())
+    return digest(" ".join([own, *below]).encode())
 
 
 @lru_cache(maxsize=1)
 def _program_digest() -> str:
     """Of this program and of the libraries that grades depend on."""
-    root = Path(__file__).parent
-    program = [_digest(path.read_bytes()) for path in sorted(root.rglob("*.py"))]
-    return _digest(" ".join([*program, sys.version, *(f"{name} {version(name)}" for name in _LIBRARIES)]).encode())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    program = [digest(path.read_bytes()) for path in program_files(lambda path: path.suffix == ".py")]
+    return digest(" ".join([*program, sys.version, *(f"{name} {version(name)}" for name in _LIBRARIES)]).encode())

@@ -14,18 +14,18 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
-from autograder.cores import grading_pool
+from autograder.authoring.skeleton import stub
+from autograder.batch.cores import grading_pool
 from autograder.course import Course, CourseError, GraderError, load_course, marked_answers
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
+from autograder.files import PROGRAM, TEMPLATES
 from autograder.grading import VISIBLE, Grader, foundations
 from autograder.isolation.near.worker import start_worker
-from autograder.skeleton import stub
 
-PROGRAM = Path(__file__).parent
 PROJECTS = "projects"  # what students build from their exercises
-TEMPLATES = PROGRAM / "templates" / "release"
+_TEMPLATES = TEMPLATES / "release"
 INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
 SECRETS = ("solutions", "tests/hidden", "tests/mistakes", "tests/answers")
 _AS_THEY_ARE = ("course.toml", "pyproject.toml", "LICENSE", ".gitignore")
@@ -59,9 +59,9 @@ def release(course: Course, folder: Path, processes: int) -> None:
 def texts(course: Course) -> dict[PurePosixPath, str]:
     """All files of a release but the fingerprints, by path."""
     texts: dict[PurePosixPath, str] = {}
-    for folder in (PROGRAM, course.root / PROJECTS):
+    for folder in (PROGRAM, course.root / PROJECTS, course.support):
         for path in _files(folder):
-            texts[PurePosixPath(path.relative_to(folder.parent))] = _read(path)
+            texts[PurePosixPath(path.relative_to(PROGRAM.parent if folder == PROGRAM else course.root))] = _read(path)
     for plain in _AS_THEY_ARE:
         texts[PurePosixPath(plain)] = _read(course.root / plain)
     for name in course.names:
@@ -77,7 +77,7 @@ def texts(course: Course) -> dict[PurePosixPath, str]:
     texts[PurePosixPath("README.md")] = readme
     for page in _LINK.findall(readme):
         texts[PurePosixPath(page)] = _read(course.root / page)
-    texts[PurePosixPath(".github/workflows/check.yml")] = _read(TEMPLATES / "check.yml")
+    texts[PurePosixPath(".github/workflows/check.yml")] = _read(_TEMPLATES / "check.yml")
     # The fingerprints are of the examples that this version draws.
     texts[PurePosixPath("constraints.txt")] = f"hypothesis=={version('hypothesis')}\n"
     return texts
@@ -93,7 +93,7 @@ def _readme(course: Course) -> str:
     _, *sections = _read(course.root / "README.md").split("\n## ")
     by_title = {section.partition("\n")[0]: section.strip() for section in sections}
     try:
-        return _read(TEMPLATES / "README.md").format(
+        return _read(_TEMPLATES / "README.md").format(
             title=course.title,
             first_minutes=by_title["A student's first ten minutes"],
             exercises=by_title["The exercises"],

@@ -21,7 +21,15 @@ _VIEWERS = {"@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"pyth
 _QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
 _KERNEL = {
     # `%check` is known in every notebook without a word about it.
-    "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--ext", "autograder.jupyter"],
+    "argv": [
+        sys.executable,
+        "-m",
+        "ipykernel_launcher",
+        "-f",
+        "{connection_file}",
+        "--ext",
+        "autograder.notebook.magic",
+    ],
     "display_name": "The course",
     "language": "python",
     "metadata": {"debugger": True},

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
 from autograder.course import Course, CourseError, GraderError
+from autograder.files import digest, replacing
 from autograder.grades import ExerciseGrade
 from autograder.isolation.near.worker import start_worker
 from autograder.reports.terminal import count, state
@@ -31,7 +30,7 @@ def hand_in(course: Course, console: Console, out: Path, *, ask: bool) -> bool:
     Raises:
         CourseError: there is nothing to hand in, or no place to write to.
     """
-    files = dict(_sources(course.root / "exercises"))
+    files = dict(_sources(course.exercises_folder))
     if not files:
         raise CourseError(f"There is nothing to hand in: {course.root / 'exercises'} holds no exercise.")
     console.print("Checking what you have, with the tests that you see ...")
@@ -109,26 +108,17 @@ def _agreed() -> bool:
 def _write(out: Path, files: Mapping[str, bytes], course: Course) -> None:
     manifest = {
         "course": course.title,
-        "files": {
-            f"exercises/{name}": {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for name, data in files.items()
-        },
+        "files": {f"exercises/{name}": {"bytes": len(data), "sha256": digest(data)} for name, data in files.items()},
     }
     entries = {f"exercises/{name}": data for name, data in files.items()}
     entries[MANIFEST] = (json.dumps(manifest, indent=2) + "\n").encode()
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(beside, "w") as archive:
+        with replacing(out) as beside, zipfile.ZipFile(beside, "w") as archive:
             for name, data in entries.items():
                 entry = zipfile.ZipInfo(name, _THEN)
                 entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
                 archive.writestr(entry, data)
-        beside.chmod(0o644)
-        os.replace(beside, out)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise CourseError(f"{out} could not be written: {error.strerror}. Try --out with another place.") from None
     _read_back(out, course)
 
@@ -136,7 +126,7 @@ def _write(out: Path, files: Mapping[str, bytes], course: Course) -> None:
 def _read_back(out: Path, course: Course) -> None:
     """Makes sure that `grade` will find in the zip what lies in the folder."""
     try:
-        folder, zipped = read_submission(course.root / "exercises", course), read_submission(out, course)
+        folder, zipped = read_submission(course.exercises_folder, course), read_submission(out, course)
     except SubmissionError as error:
         raise GraderError(f"The zip cannot be read: {error}. Hand in the folder itself instead.") from None
     if (folder.sources, folder.problems) != (zipped.sources, zipped.problems):

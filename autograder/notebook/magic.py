@@ -1,4 +1,4 @@
-"""In Jupyter: `%load_ext autograder.jupyter`, then `%check softmax` or `%%check softmax` on top of a cell.
+"""The magics `%check softmax` and `%%check softmax`.
 
 In the notebook of an exercise the name can be left out. What is checked is what stands in the notebook's memory now:
 each function and class as it was last run. Exercises that it builds on are taken from the notebooks beside it, also by
@@ -24,17 +24,17 @@ from IPython.display import display
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.grades import ExerciseGrade
 from autograder.grading import VISIBLE, Grader, foundations
-from autograder.isolation.far.importer import MemoryImporter
+from autograder.isolation.between.importer import MemoryImporter
 from autograder.isolation.near.remote import Session
 from autograder.isolation.near.worker import start_worker
-from autograder.reports.heatmap import heatmap
-from autograder.reports.notebook import as_html, as_text
+from autograder.notebook.heatmap import heatmap
+from autograder.notebook.table import as_html, as_text
 from autograder.submission import Submission, SubmissionError, module_name, read_submission
 from autograder.suites.compare import Mismatch, as_numpy
 from autograder.suites.runner import Outcome
 
 
-def load_ipython_extension(shell: InteractiveShell) -> None:
+def register(shell: InteractiveShell) -> None:
     """Makes `%check` and `%%check` known, and the exercises beside the notebook importable."""
     checks = Checks(shell)
     shell.register_magic_function(checks.line, "line", "check")  # type: ignore[arg-type]
