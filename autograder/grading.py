@@ -11,6 +11,7 @@ from autograder.diagnosis.diagnose import Diagnosis, Knowledge, diagnose
 from autograder.diagnosis.fingerprints import holes_of_stub, knowledge
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import ExerciseGrade, Grade, TestResult
+from autograder.isolation.between.messages import Limits
 from autograder.isolation.near.remote import Session, Stopped
 from autograder.isolation.near.worker import Confinement, Worker
 from autograder.submission import Submission
@@ -101,7 +102,7 @@ class Grader:
         sessions: list[Session] = []
 
         def open_session(readable: Sequence[str]) -> Session:
-            limits = {"memory_mib": exercise.memory_mib, "cpu_seconds": int(exercise.budget.exercise)}
+            limits = Limits(exercise.memory_mib, int(exercise.budget.exercise))
             confinement = Confinement(self.locked, limits)
             session = Session(self.worker, exercise.name, sources, exercise.budget, confinement, readable)
             sessions.append(session)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from autograder.course import Course, CourseError, Exercise, GraderError
 from autograder.grades import ExerciseGrade
-from autograder.isolation.near.worker import Worker, WorkerError
-from autograder.loop.stoppable import Cancelled, StoppableWorker, start_stoppable_worker
+from autograder.isolation.near.worker import Cancelled, Worker, WorkerError, start_worker
 from autograder.submission import Submission
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Checker:
     def __init__(self, course: Course, answer: Callable[[int, ExerciseGrade | str], None]) -> None:
         self._course = course
         self._answer = answer
-        self._worker = start_stoppable_worker()
+        self._worker = start_worker()
         self._changed = threading.Condition()
         self._job: Job | None = None
         self._to_warm: list[Exercise] = []
@@ -105,7 +104,7 @@ class Checker:
     def _start_again(self) -> None:
         with self._changed:
             self._worker.close()
-            self._worker = start_stoppable_worker()
+            self._worker = start_worker()
         self._warm = _Warm(self._course)
 
 
@@ -118,7 +117,7 @@ class _Warm:
     known: dict[str, tuple[object, ExerciseGrade]] = field(default_factory=dict)
     ready: set[str] = field(default_factory=set)
 
-    def grade(self, worker: StoppableWorker, job: Job) -> ExerciseGrade:
+    def grade(self, worker: Worker, job: Job) -> ExerciseGrade:
         """Checks an exercise; what it builds on is checked only when that has changed."""
         from autograder.grading import with_foundations
 

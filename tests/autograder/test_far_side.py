@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from autograder.course import Budget
+from autograder.isolation.between.messages import Limits
 from autograder.isolation.near import worker as workers
 from autograder.isolation.near.remote import RemoteModule, Session, Stopped, StudentError
 from autograder.isolation.near.worker import Confinement, SpawningWorker
 
-LOCKED = Confinement(True, {"memory_mib": 1024, "cpu_seconds": 20})
+LOCKED = Confinement(True, Limits(memory_mib=1024, cpu_seconds=20))
 
 
 @pytest.fixture
@@ -73,8 +74,8 @@ def test_student_errors_keep_their_type_and_line(load):
     with pytest.raises(ValueError, match="no 3") as caught:
         student.f(3)
     assert isinstance(caught.value, StudentError)
-    assert caught.value.trouble.frames == (("student.py", 3, "f"),)
-    assert caught.value.trouble.type_name == "Mine"
+    assert caught.value.failure.frames == (("student.py", 3, "f"),)
+    assert caught.value.failure.type_name == "Mine"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_every_way_to_fail_is_an_answer(load, body, kind):
     _, student = load(f"def f():\n    {body}\ndef g(): return 1\n")
     with pytest.raises(StudentError) as caught:
         student.f()
-    assert caught.value.trouble.type_name == kind
+    assert caught.value.failure.type_name == kind
     assert student.g() == 1
 
 
@@ -103,7 +104,7 @@ def test_names_that_are_not_there(load):
     _, student = load("x = 1")
     with pytest.raises(StudentError) as caught:
         student.softmax(1)
-    assert (caught.value.trouble.kind, caught.value.trouble.message) == ("missing", "softmax")
+    assert (caught.value.failure.kind, caught.value.failure.message) == ("missing", "softmax")
 
 
 def test_changed_inputs_are_noticed(load):
@@ -148,7 +149,7 @@ def fine(): return 1
     begun = time.monotonic()
     with pytest.raises(Stopped) as caught:
         student.deaf()
-    assert caught.value.trouble.kind == "timeout"
+    assert caught.value.failure.kind == "timeout"
     assert time.monotonic() - begun < 5
     assert student.fine() == 1
     for _ in range(2):  # one restart was allowed, and is used up
@@ -173,8 +174,8 @@ def test_a_dead_child_says_how_it_died(load, body, status):
     _, student = load(f"def f():\n    {body}\n")
     with pytest.raises(Stopped) as caught:
         student.f()
-    assert caught.value.trouble.kind == "crashed"
-    assert status is None or caught.value.trouble.status == status
+    assert caught.value.failure.kind == "crashed"
+    assert status is None or caught.value.failure.status == status
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_forged_messages_are_a_crash_of_the_forger(load, frame):
     _, student = load(f"import os\ndef f():\n    os.write(3, b'{written}')\n    while True: pass\n")
     with pytest.raises(Stopped) as caught:
         student.f()
-    assert caught.value.trouble.kind == "crashed"
+    assert caught.value.failure.kind == "crashed"
 
 
 def test_loading_trouble_is_told_once(load):
@@ -224,7 +225,7 @@ def test_without_fork_all_is_the_same():
             student.bad()
         with pytest.raises(Stopped) as caught:
             student.hang()
-        assert caught.value.trouble.kind == "timeout"
+        assert caught.value.failure.kind == "timeout"
         assert student.f(2) == 4
         session.end()
     finally:
@@ -273,7 +274,7 @@ import sys
 from autograder.isolation.far import child
 describe = child.describe
 frames = [("student.py", 7, "f"), ("told", 1, "f"), ("student.py", 99, "f")]
-child.describe = lambda *a: {**describe(*a), "frames": frames}
+child.describe = lambda *a: describe(*a)._replace(frames=frames)
 child.definitions = lambda text: {"a": (1, 4), "b": (3, 5), "c": (5, 6), "d": (6, 99), "e": (-1, 0), "f": (8, 8)}
 def f(): raise ValueError
 """
@@ -281,4 +282,4 @@ def f(): raise ValueError
     assert session.definitions == {"a": (1, 4), "c": (5, 6), "f": (8, 8)}
     with pytest.raises(ValueError, match="ValueError") as caught:
         student.f()
-    assert caught.value.trouble.frames == (("student.py", 7, "f"),)
+    assert caught.value.failure.frames == (("student.py", 7, "f"),)

@@ -13,10 +13,10 @@ from tmux import HAS_TMUX, terminal
 from autograder.authoring.skeleton import stub
 from autograder.course import holes, load_course, marked_answers
 from autograder.isolation.near.remote import RemoteModule, Session, Stopped
+from autograder.isolation.near.worker import Cancelled, ForkingWorker, SpawningWorker
 from autograder.loop.checker import Checker, Job
 from autograder.loop.keys import keys_in
 from autograder.loop.state import STATE, Memory, load, save
-from autograder.loop.stoppable import Cancelled, StoppableForkingWorker, StoppableSpawningWorker
 from autograder.loop.watch import Check, Picture, Quit, Warm, Watch
 from autograder.submission import Submission, read_submission
 
@@ -201,7 +201,7 @@ def test_a_helper_beside_the_exercises_counts(small):
     assert watch.saved(Submission("student", {**many, "helper": "x = 1", "attention": "x = 1"})) == []
 
 
-@pytest.fixture(params=[StoppableForkingWorker, StoppableSpawningWorker])
+@pytest.fixture(params=[ForkingWorker, SpawningWorker])
 def stoppable(request):
     """Both kinds of worker."""
     worker = request.param()

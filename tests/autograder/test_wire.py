@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from autograder.isolation.between.wire import MAX_DEPTH, NUMPY_DTYPES, TORCH_DTYPES, Handle, WireError, decode, encode
+from autograder.isolation.between.dtypes import NUMPY_DTYPES, TORCH_DTYPES
+from autograder.isolation.between.wire import MAX_DEPTH, Handle, WireError, decode, encode
 
 SCALARS = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), st.text(), st.binary(), st.just(...))

@@ -15,6 +15,7 @@ from autograder.course import load_course
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.between.executor import Executor
 from autograder.isolation.between.importer import MemoryImporter
+from autograder.isolation.between.messages import Limits
 from autograder.isolation.between.wire import decode, encode
 from autograder.isolation.near.remote import Call, RemoteModule, Session
 from autograder.isolation.near.worker import Confinement, start_worker
@@ -23,7 +24,7 @@ from autograder.suites.plugin import BENCH, Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR = ("softmax", "attention")
-LOCKED = Confinement(True, {"memory_mib": 1024, "cpu_seconds": 60})
+LOCKED = Confinement(True, Limits(memory_mib=1024, cpu_seconds=60))
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,21 @@ _CHUNK = 1 << 16
 class Channel:
     """Sends and receives whole messages, with a deadline where one is given.
 
+    Args:
+        read_fd: where messages come from.
+        write_fd: where they go.
+        bell: a descriptor that can be read once the conversation is to end, as if the deadline had passed.
+
     Raises:
         EOFError: the other side closed its end.
-        TimeoutError: the deadline (in the seconds of `time.monotonic`) passed.
+        TimeoutError: the deadline (in the seconds of `time.monotonic`) passed, or the bell rang.
         WireError: a message claims to be larger than any message may be.
     """
 
-    def __init__(self, read_fd: int, write_fd: int) -> None:
+    def __init__(self, read_fd: int, write_fd: int, bell: int | None = None) -> None:
         self.read_fd = read_fd
         self.write_fd = write_fd
+        self._bell = bell
         self._buffer = bytearray()
         if hasattr(select, "poll"):
             os.set_blocking(read_fd, False)
@@ -38,7 +44,7 @@ class Channel:
             try:
                 rest = rest[os.write(self.write_fd, rest) :]
             except BlockingIOError:
-                _wait(self.write_fd, writing=True, deadline=deadline)
+                self._wait(self.write_fd, select.POLLOUT, deadline)
             except BrokenPipeError:
                 raise EOFError from None
 
@@ -59,7 +65,7 @@ class Channel:
             try:
                 data = os.read(self.read_fd, max(_CHUNK, min(count - len(self._buffer), 1 << 20)))
             except BlockingIOError:
-                _wait(self.read_fd, writing=False, deadline=deadline)
+                self._wait(self.read_fd, select.POLLIN, deadline)
                 continue
             except ConnectionResetError:
                 data = b""
@@ -73,10 +79,18 @@ class Channel:
         del self._buffer[:count]
         return taken
 
+    def _wait(self, fd: int, event: int, deadline: float | None) -> None:
+        poll = select.poll()
+        poll.register(fd, event)
+        if self._bell is not None:
+            poll.register(self._bell, select.POLLIN)
+        ready = poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000)
+        if not ready or self._bell in dict(ready):
+            raise TimeoutError
 
-def _wait(fd: int, *, writing: bool, deadline: float | None) -> None:
+
+def is_readable(fd: int) -> bool:
+    """Whether something can be read without waiting."""
     poll = select.poll()
-    poll.register(fd, select.POLLOUT if writing else select.POLLIN)
-    timeout = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-    if not poll.poll(timeout):
-        raise TimeoutError
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))

@@ -8,7 +8,7 @@ installed library, or an object that an earlier request returned) and the attrib
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -16,24 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autograder.isolation.between.messages import LIBRARY as LIBRARY
+from autograder.isolation.between.messages import Request as Request
+from autograder.isolation.between.values import handles as handles
+from autograder.isolation.between.values import is_tensor, mapped
 from autograder.isolation.between.wire import Handle, encode
-
-LIBRARY = "library:"
-
-
-class Request(NamedTuple):
-    """One thing to do on the other side.
-
-    kind: "call", "read" (an attribute's value), "gradients" (call, then differentiate) or "pretend".
-    path: the start and the attributes that lead to the target.
-    cotangent: for gradients, what the result's gradient is; ones when None.
-    """
-
-    kind: str
-    path: tuple[Any, ...]
-    args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = {}
-    cotangent: Any = None
 
 
 class Gradients(NamedTuple):
@@ -158,7 +145,7 @@ def _wants_gradient(value: Any) -> bool:
 
 def _leaf(value: Any) -> Any:
     """A floating-point tensor as a fresh leaf that requires its gradient; anything else as it is."""
-    if type(value).__name__ == "Tensor" and value.is_floating_point():
+    if is_tensor(value) and value.is_floating_point():
         return value.detach().clone().requires_grad_()
     return value
 
@@ -167,26 +154,7 @@ def _fingerprint(value: Any) -> object:
     """What must stay the same of an argument: its numbers and structure. Objects may change: they have a life."""
     if isinstance(value, np.ndarray):
         return value.shape, value.dtype, value.tobytes()
-    if type(value) in (list, tuple, dict) or type(value).__name__ == "Tensor":
-        return encode(_without_gradients(value), lambda other: Handle(id(other), ""))
+    if type(value) in (list, tuple, dict) or is_tensor(value):
+        plain = mapped(value, lambda leaf: leaf.detach() if _wants_gradient(leaf) else leaf)
+        return encode(plain, lambda other: Handle(id(other), ""))
     return None
-
-
-def _without_gradients(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return [_without_gradients(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _without_gradients(item) for key, item in value.items()}
-    return value.detach() if _wants_gradient(value) else value
-
-
-def handles(value: Any) -> Iterator[Handle]:
-    """The handles inside a value, in order."""
-    if isinstance(value, Handle):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from handles(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from handles(item)

@@ -1,9 +1,7 @@
 """Plain values as bytes, and bytes as plain values, without pickle.
 
-A value is one tag byte followed by its content; containers hold their items one after the other:
-
-    None True False ... int float complex str bytes list tuple dict
-    numpy arrays and scalars, PyTorch tensors, dtypes, devices, handles
+A value is one tag byte followed by its content; containers hold their items one after the other. What there is stands
+in one table, `_KINDS`, at the end: each kind's tag, which values are of it, how they are written, and how read.
 
 A *handle* stands for an object that stays on the other side (a module with weights, a tokenizer).
 Whoever decodes treats the bytes as hostile: lengths, depth, dtypes and sizes are checked before they are
@@ -14,22 +12,13 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from math import prod
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from autograder.isolation.between.dtypes import (
-    NUMPY_CODES,
-    NUMPY_DTYPES,
-    TORCH_CODES,
-    TORCH_DTYPES,
-    dtype_named,
-    is_dense,
-    name_of,
-)
+from autograder.isolation.between import dtypes
 
 if TYPE_CHECKING:
     import torch
@@ -107,12 +96,9 @@ def decode(
     return value
 
 
-def _torch() -> Any:
-    """PyTorch if it is loaded: a value can only be a tensor if it is."""
-    return sys.modules.get("torch")
-
-
 class _Encoder:
+    """Writes tags and, by the methods that the table names, what follows them."""
+
     def __init__(self, parts: list[bytes], refer: Callable[[object], Handle], own: Collection[str]) -> None:
         self.parts = parts
         self.refer = refer
@@ -121,105 +107,79 @@ class _Encoder:
     def put(self, value: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise WireError(f"values are nested more than {MAX_DEPTH} deep")
-        kind = type(value)
-        if kind in _PLAIN:
-            _PLAIN[kind](self, value, depth)
-        else:
-            self.put_derived(value, depth)
+        kind = _USUAL.get(type(value))
+        if kind is None or not kind.has(value):
+            kind = self.kind_of(value)
+        if kind is None:
+            kind, value = _HANDLE, self.refer(value)
+        self.parts.append(kind.tag)
+        kind.put(self, value, depth)
 
-    def put_derived(self, value: Any, depth: int) -> None:
-        """Subclasses of plain types, arrays and tensors; anything else becomes a handle."""
-        torch, kind = _torch(), type(value)
-        if isinstance(value, np.ndarray) and value.dtype in NUMPY_CODES:
-            self.put_array(b"a", value)
-        elif isinstance(value, np.generic) and value.dtype in NUMPY_CODES:
-            self.put_array(b"g", np.asarray(value))
-        elif torch is not None and isinstance(value, torch.Tensor) and is_dense(value):
-            self.put_tensor(value)
-        elif torch is not None and isinstance(value, torch.dtype):
-            self.put_text(b"Y", str(value).removeprefix("torch."))
-        elif torch is not None and isinstance(value, torch.device):
-            self.put_text(b"v", str(value))
-        elif isinstance(value, np.dtype) and value in NUMPY_CODES:
-            self.put_text(b"y", value.name)
-        elif isinstance(value, tuple):
-            self.put_items(b"t", list(tuple.__iter__(value)), depth)
-        elif isinstance(value, (list, dict)) and kind.__module__ in self.own:
-            self.put_handle(self.refer(value))  # a cache that is a list, say: its methods are what it is for
-        elif isinstance(value, dict):
-            self.put_dict(dict(dict.items(value)), depth)
-        elif isinstance(value, Handle):
-            self.put_handle(value)
-        else:
-            base = next((base for base in _BASES if isinstance(value, base)), None)
-            if base is not None:
-                _PLAIN[base](self, value, depth)
-            else:
-                self.put_handle(self.refer(value))
+    def kind_of(self, value: Any) -> _Kind | None:
+        """Its row of the table; None for an object."""
+        kind = next((kind for kind in _KINDS if kind.has(value)), None)
+        if kind and kind.base in (list, dict) and type(value).__module__ in self.own:
+            return None  # a cache that is a list, say: its methods are what it is for
+        return kind
 
-    def put_text(self, tag: bytes, text: str) -> None:
-        data = text.encode("utf-8", "surrogatepass")
-        self.parts.append(tag + struct.pack(">I", len(data)) + data)
+    def pack(self, layout: str, *values: Any) -> None:
+        self.parts.append(struct.pack(layout, *values))
 
-    def put_int(self, value: int, depth: int) -> None:
-        if -(2**63) <= value < 2**63:
-            self.parts.append(b"i" + struct.pack(">q", value))
-            return
+    def put_nothing(self, value: object, depth: int) -> None:
+        """The tag says it all."""
+
+    def put_sized(self, data: bytes, depth: int) -> None:
+        self.parts.append(struct.pack(">I", len(data)) + data)
+
+    def put_text(self, text: str, depth: int) -> None:
+        self.put_sized(str.encode(text, "utf-8", "surrogatepass"), depth)
+
+    def put_name(self, value: Any, depth: int) -> None:
+        self.put_text(str(value).removeprefix("torch."), depth)
+
+    def put_big_int(self, value: int, depth: int) -> None:
         data = value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
         if len(data) > MAX_BIG_INT:
             raise WireError("an integer is too large")
-        self.parts.append(b"I" + struct.pack(">I", len(data)) + data)
+        self.put_sized(data, depth)
 
-    def put_items(self, tag: bytes, items: list[Any] | tuple[Any, ...], depth: int) -> None:
-        self.parts.append(tag + struct.pack(">I", len(items)))
-        for item in items:
+    def put_items(self, items: Sequence[Any], depth: int) -> None:
+        # A class of its own may say otherwise of its length and items.
+        plain: list[Any] = [*(list if isinstance(items, list) else tuple).__iter__(items)]  # type: ignore[arg-type]
+        self.pack(">I", len(plain))
+        for item in plain:
             self.put(item, depth + 1)
 
     def put_dict(self, items: dict[Any, Any], depth: int) -> None:
-        self.parts.append(b"d" + struct.pack(">I", len(items)))
-        for key, item in items.items():
+        plain = [*dict.items(items)]
+        self.pack(">I", len(plain))
+        for key, item in plain:
             self.put(key, depth + 1)
             self.put(item, depth + 1)
 
-    def put_array(self, tag: bytes, array: np.ndarray) -> None:
+    def put_array(self, array: Any, depth: int) -> None:
+        array = np.asarray(array)
         if array.nbytes > MAX_FRAME:
             raise WireError(f"an array of {array.nbytes:,} bytes is too large")
         native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-        self.put_block(tag, NUMPY_CODES[native.dtype], array.shape, native.tobytes())
+        self.put_block(dtypes.NUMPY_CODES[native.dtype], array.shape, native.tobytes())
 
-    def put_tensor(self, tensor: torch.Tensor) -> None:
+    def put_tensor(self, tensor: torch.Tensor, depth: int) -> None:
         if tensor.numel() * tensor.element_size() > MAX_FRAME:
             raise WireError("a tensor is too large")
-        name = name_of(tensor.dtype)
+        name = dtypes.name_of(tensor.dtype)
         plain = tensor.detach()
         if name == "bfloat16":  # which NumPy does not know
-            plain = plain.view(_torch().int16)
-        data = plain.numpy(force=True).tobytes()
-        self.put_block(b"X" if tensor.requires_grad else b"x", TORCH_CODES[name], tuple(tensor.shape), data)
+            plain = plain.view(_torch("int16"))
+        self.put_block(dtypes.TORCH_CODES[name], tuple(tensor.shape), plain.numpy(force=True).tobytes())
 
-    def put_block(self, tag: bytes, code: int, shape: tuple[int, ...], data: bytes) -> None:
-        self.parts.append(tag + struct.pack(f">BB{len(shape)}QI", code, len(shape), *shape, len(data)))
+    def put_block(self, code: int, shape: tuple[int, ...], data: bytes) -> None:
+        self.pack(f">BB{len(shape)}QI", code, len(shape), *shape, len(data))
         self.parts.append(data)
 
-    def put_handle(self, handle: Handle) -> None:
-        self.parts.append(b"h" + struct.pack(">q", handle.id))
-        self.put_text(b"s", handle.type_name)
-
-
-_PLAIN: dict[type, Callable[[_Encoder, Any, int], None]] = {
-    type(None): lambda encoder, value, depth: encoder.parts.append(b"N"),
-    bool: lambda encoder, value, depth: encoder.parts.append(b"T" if value else b"F"),
-    type(...): lambda encoder, value, depth: encoder.parts.append(b"E"),
-    int: _Encoder.put_int,
-    float: lambda encoder, value, depth: encoder.parts.append(b"f" + struct.pack(">d", value)),
-    complex: lambda encoder, value, depth: encoder.parts.append(b"c" + struct.pack(">dd", value.real, value.imag)),
-    str: lambda encoder, value, depth: encoder.put_text(b"s", value),
-    bytes: lambda encoder, value, depth: encoder.parts.append(b"b" + struct.pack(">I", len(value)) + value),
-    list: lambda encoder, value, depth: encoder.put_items(b"l", value, depth),
-    tuple: lambda encoder, value, depth: encoder.put_items(b"t", value, depth),
-    dict: _Encoder.put_dict,
-}
-_BASES = (int, float, complex, str, bytes, list)  # a subclass of one of these travels as that one
+    def put_handle(self, handle: Handle, depth: int) -> None:
+        self.pack(">q", handle.id)
+        self.put(str(handle.type_name), 0)
 
 
 class _Decoder:
@@ -257,10 +217,10 @@ class _Decoder:
         self.at += struct.calcsize(layout)
         return found
 
-    def take_sized(self) -> memoryview:
+    def take_sized(self, depth: int = 0) -> memoryview:
         return self.take_bytes(self.unpack(">I")[0])
 
-    def take_text(self) -> str:
+    def take_text(self, depth: int) -> str:
         try:
             return str(self.take_sized(), "utf-8", "surrogatepass")
         except UnicodeDecodeError:
@@ -272,6 +232,12 @@ class _Decoder:
         if count > len(self.data) - self.at:
             raise WireError("a container is longer than its message")
         return int(count)
+
+    def take_complex(self, depth: int) -> complex:
+        return complex(*self.unpack(">dd"))
+
+    def take_number(self, layout: str) -> Any:
+        return self.unpack(layout)[0]
 
     def take_list(self, depth: int) -> list[Any]:
         return [self.take(depth + 1) for _ in range(self.take_count())]
@@ -289,84 +255,66 @@ class _Decoder:
                 raise WireError("too many of a dictionary's keys have the same hash")
         return result
 
-    def take_big_int(self) -> int:
+    def take_big_int(self, depth: int) -> int:
         data = self.take_sized()
         if len(data) > MAX_BIG_INT:
             raise WireError("an integer is too large")
         return int.from_bytes(data, "big", signed=True)
 
-    def take_block(self, codes: int) -> tuple[int, tuple[int, ...], memoryview]:
+    def take_block(self, names: Sequence[str], named: Callable[[str], Any]) -> tuple[Any, tuple[int, ...], memoryview]:
         code, dimensions = self.unpack(">BB")
-        if code >= codes or dimensions > MAX_DIMENSIONS:
+        if code >= len(names) or dimensions > MAX_DIMENSIONS:
             raise WireError("an array has an unknown dtype or too many axes")
-        shape = self.unpack(f">{dimensions}Q")
-        return code, shape, self.take_sized()
+        shape, data, dtype = self.unpack(f">{dimensions}Q"), self.take_sized(), named(names[code])
+        if wrong := dtypes.what_is_wrong(names[code], dtype.itemsize, shape, data):
+            raise WireError(wrong)
+        return dtype, shape, data
 
-    def take_array(self) -> np.ndarray:
-        code, shape, data = self.take_block(len(NUMPY_DTYPES))
-        dtype = NUMPY_DTYPES[code]
-        _check_size(shape, dtype.itemsize, len(data))
-        _check_booleans(dtype.name, data)
+    def take_array(self, depth: int) -> np.ndarray:
+        dtype, shape, data = self.take_block(dtypes.NUMPY_NAMES, np.dtype)
         return np.frombuffer(data, dtype).reshape(shape).copy()
 
-    def take_scalar(self) -> np.generic:
-        array = self.take_array()
+    def take_scalar(self, depth: int) -> np.generic:
+        array = self.take_array(depth)
         if array.ndim:
             raise WireError("a scalar has axes")
         return cast("np.generic", array[()])
 
-    def take_tensor(self, requires_grad: bool) -> torch.Tensor:
+    def take_tensor(self, depth: int, requires_grad: bool = False) -> torch.Tensor:
         import torch
 
-        code, shape, data = self.take_block(len(TORCH_DTYPES))
-        dtype = dtype_named(TORCH_DTYPES[code])
-        _check_size(shape, dtype.itemsize, len(data))
-        _check_booleans(TORCH_DTYPES[code], data)
+        dtype, shape, data = self.take_block(dtypes.TORCH_DTYPES, dtypes.dtype_named)
         if requires_grad and not (dtype.is_floating_point or dtype.is_complex):
             raise WireError("only floating-point tensors have gradients")
         tensor = torch.frombuffer(bytearray(data), dtype=dtype) if data else torch.empty(0, dtype=dtype)
         tensor = tensor.reshape(shape)
         return tensor.requires_grad_() if requires_grad else tensor
 
-    def take_numpy_dtype(self) -> np.dtype:
-        name = self.take_text()
-        if name not in {dtype.name for dtype in NUMPY_DTYPES}:
+    def take_numpy_dtype(self, depth: int) -> np.dtype:
+        name = self.take_text(depth)
+        if name not in dtypes.NUMPY_NAMES:
             raise WireError("an unknown dtype")
         return np.dtype(name)
 
-    def take_torch_dtype(self) -> torch.dtype:
-        name = self.take_text()
-        if name not in TORCH_CODES:
+    def take_torch_dtype(self, depth: int) -> torch.dtype:
+        name = self.take_text(depth)
+        if name not in dtypes.TORCH_CODES:
             raise WireError("an unknown dtype")
-        return dtype_named(name)
+        return dtypes.dtype_named(name)
 
-    def take_device(self) -> torch.device:
+    def take_device(self, depth: int) -> torch.device:
         import torch
 
         try:
-            return torch.device(self.take_text())
+            return torch.device(self.take_text(depth))
         except RuntimeError:
             raise WireError("an unknown device") from None
 
-    def take_handle(self) -> object:
+    def take_handle(self, depth: int) -> object:
         (number,) = self.unpack(">q")
         if bytes(self.take_bytes(1)) != b"s":
             raise WireError("a handle has no type")
-        return self.resolve(Handle(number, self.take_text()[:100]))
-
-
-def _check_size(shape: tuple[int, ...], itemsize: int, length: int) -> None:
-    # An array without numbers may have other axes of any length, but no library can index more than 2**63 bytes.
-    count = prod(shape)
-    axes = count or prod(max(length, 1) for length in shape)
-    if max(shape, default=0) >= 2**31 or axes * itemsize >= 2**63 or count * itemsize != length:
-        raise WireError("an array's shape does not fit its data")
-
-
-def _check_booleans(name: str, data: memoryview) -> None:
-    """A byte that is neither 0 nor 1 is no boolean, and comparing one is undefined behaviour."""
-    if name == "bool" and bytes(data).strip(b"\0\1"):
-        raise WireError("a boolean is neither true nor false")
+        return self.resolve(Handle(number, self.take_text(depth)[:100]))
 
 
 def _is_plain_key(key: object) -> bool:
@@ -375,26 +323,71 @@ def _is_plain_key(key: object) -> bool:
     return key is None or type(key) in (bool, int, float, str, bytes)
 
 
-_TAKES: dict[int, Callable[[_Decoder, int], Any]] = {
-    ord("N"): lambda decoder, depth: None,
-    ord("T"): lambda decoder, depth: True,
-    ord("F"): lambda decoder, depth: False,
-    ord("E"): lambda decoder, depth: ...,
-    ord("i"): lambda decoder, depth: decoder.unpack(">q")[0],
-    ord("I"): lambda decoder, depth: decoder.take_big_int(),
-    ord("f"): lambda decoder, depth: decoder.unpack(">d")[0],
-    ord("c"): lambda decoder, depth: complex(*decoder.unpack(">dd")),
-    ord("s"): lambda decoder, depth: decoder.take_text(),
-    ord("b"): lambda decoder, depth: bytes(decoder.take_sized()),
-    ord("l"): _Decoder.take_list,
-    ord("t"): lambda decoder, depth: tuple(decoder.take_list(depth)),
-    ord("d"): _Decoder.take_dict,
-    ord("a"): lambda decoder, depth: decoder.take_array(),
-    ord("g"): lambda decoder, depth: decoder.take_scalar(),
-    ord("x"): lambda decoder, depth: decoder.take_tensor(requires_grad=False),
-    ord("X"): lambda decoder, depth: decoder.take_tensor(requires_grad=True),
-    ord("y"): lambda decoder, depth: decoder.take_numpy_dtype(),
-    ord("Y"): lambda decoder, depth: decoder.take_torch_dtype(),
-    ord("v"): lambda decoder, depth: decoder.take_device(),
-    ord("h"): lambda decoder, depth: decoder.take_handle(),
-}
+def _torch(name: str) -> Any:
+    """A name of PyTorch if it is loaded: a value can only be a tensor if it is."""
+    return getattr(sys.modules.get("torch"), name, ())
+
+
+class _Kind(NamedTuple):
+    """One kind of value.
+
+    Attributes:
+        tag: its byte.
+        base: the built-in type that it is, if it is one; a value of a class derived from it travels as that.
+        has: whether a value is of this kind.
+        put: writes what follows the tag.
+        take: reads it.
+    """
+
+    tag: bytes
+    base: type | None
+    has: Callable[[Any], bool]
+    put: Callable[[_Encoder, Any, int], None]
+    take: Callable[[_Decoder, int], Any]
+
+
+def _is(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kind)
+
+
+def _is_tensor(value: Any, requires_grad: bool) -> bool:
+    return isinstance(value, _torch("Tensor")) and dtypes.is_dense(value) and bool(value.requires_grad) is requires_grad
+
+
+def _fits(value: Any) -> bool:
+    return isinstance(value, int) and -(2**63) <= value < 2**63 and type(value) is not bool
+
+
+def _is_numpy(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kind) and getattr(value, "dtype", None) in dtypes.NUMPY_CODES
+
+
+_E, _D = _Encoder, _Decoder
+_HANDLE = _Kind(b"h", Handle, _is(Handle), _E.put_handle, _D.take_handle)
+# The first that has a value counts: NumPy's float64 is a float too.
+_KINDS = (
+    _Kind(b"i", int, _fits, lambda e, v, depth: e.pack(">q", v), lambda d, depth: d.take_number(">q")),
+    _Kind(b"I", int, lambda v: isinstance(v, int) and type(v) is not bool, _E.put_big_int, _D.take_big_int),
+    _Kind(b"N", type(None), lambda v: v is None, _E.put_nothing, lambda d, depth: None),
+    _Kind(b"T", bool, lambda v: v is True, _E.put_nothing, lambda d, depth: True),
+    _Kind(b"F", bool, lambda v: v is False, _E.put_nothing, lambda d, depth: False),
+    _Kind(b"E", type(...), lambda v: v is ..., _E.put_nothing, lambda d, depth: ...),
+    _Kind(b"a", None, _is_numpy(np.ndarray), _E.put_array, _D.take_array),
+    _Kind(b"g", None, _is_numpy(np.generic), _E.put_array, _D.take_scalar),
+    _Kind(b"x", None, lambda v: _is_tensor(v, False), _E.put_tensor, _D.take_tensor),
+    _Kind(b"X", None, lambda v: _is_tensor(v, True), _E.put_tensor, lambda d, depth: d.take_tensor(depth, True)),
+    _Kind(b"Y", None, lambda v: isinstance(v, _torch("dtype")), _E.put_name, _D.take_torch_dtype),
+    _Kind(b"v", None, lambda v: isinstance(v, _torch("device")), _E.put_name, _D.take_device),
+    _Kind(b"y", None, lambda v: isinstance(v, np.dtype) and v in dtypes.NUMPY_CODES, _E.put_name, _D.take_numpy_dtype),
+    _Kind(b"t", tuple, _is(tuple), _E.put_items, lambda d, depth: tuple(d.take_list(depth))),
+    _Kind(b"d", dict, _is(dict), _E.put_dict, _D.take_dict),
+    _HANDLE,
+    _Kind(b"f", float, _is(float), lambda e, v, depth: e.pack(">d", v), lambda d, depth: d.take_number(">d")),
+    _Kind(b"c", complex, _is(complex), lambda e, v, depth: e.pack(">dd", v.real, v.imag), _D.take_complex),
+    _Kind(b"s", str, _is(str), _E.put_text, _D.take_text),
+    _Kind(b"b", bytes, _is(bytes), _E.put_sized, lambda d, depth: bytes(d.take_sized())),
+    _Kind(b"l", list, _is(list), _E.put_items, _D.take_list),
+)
+_TAKES = {ord(kind.tag): kind.take for kind in _KINDS}
+# A built-in type's usual kind, so that the table is not searched each time.
+_USUAL = {kind.base: kind for kind in reversed(_KINDS) if kind.base}

@@ -14,8 +14,9 @@ from types import ModuleType
 from typing import Any
 
 from autograder.isolation.between.channel import Channel
-from autograder.isolation.between.executor import Executor, Request
+from autograder.isolation.between.executor import Executor
 from autograder.isolation.between.importer import MemoryImporter
+from autograder.isolation.between.messages import UNPROTECTED, Answer, Limits, Ready, Request, Start
 from autograder.isolation.between.wire import WireError, decode, encode
 from autograder.isolation.far import lockdown
 from autograder.isolation.far.errors import definitions, describe
@@ -27,31 +28,31 @@ MAX_WARNINGS = 5
 
 def serve(channel: Channel) -> None:
     """Answers requests until the near side hangs up. The first message says what to load, and how locked in."""
-    start = decode(channel.receive())
+    start = Start(*decode(channel.receive()))
     _be_deterministic()
     output = BoundedOutput(OUTPUT_LIMIT)
     sys.stdout = sys.stderr = output
     sys.stdin = None  # asking a question is an error at once, not a wait for ever
-    if start["locked"]:
+    if start.protection != UNPROTECTED:
         try:
-            lockdown.apply(start["limits"], start["readable"])
+            lockdown.apply(Limits(*start.limits), start.readable)
         except (OSError, ImportError, ValueError) as error:
-            channel.send(encode(("unprotected", str(error))))
+            channel.send(encode(Ready(str(error) or type(error).__name__)))
             return
     # Said before any student code runs, so that none can say it: from here on every answer is suspect.
-    channel.send(encode(("ready", "")))
+    channel.send(encode(Ready()))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the near side, which ends this process
     sys.setrecursionlimit(1000)
 
-    importer = MemoryImporter(start["sources"])
+    importer = MemoryImporter(start.sources)
     importer.install()
     modules: dict[str, ModuleType] = {}
     executor = Executor(modules)
-    own = list(start["sources"])
+    own = list(start.sources)
     files = {f"{name}.py" for name in own}
 
     def load() -> dict[str, tuple[int, int]]:
-        name = start["name"]
+        name = start.name
         modules[name] = importlib.import_module(name)
         return definitions(importer.get_source(name))
 
@@ -63,9 +64,11 @@ def serve(channel: Channel) -> None:
         warned.clear()
         try:
             value, changed = work()
-            return encode(("value", value, changed, output.take(), warned[:MAX_WARNINGS]), executor.refer, own)
+            answer = Answer(value, None, tuple(changed), output.take(), tuple(warned[:MAX_WARNINGS]))
+            return encode(answer, executor.refer, own)
         except BaseException as error:  # whatever student code raises, `SystemExit` too, is its answer
-            return encode(("error", describe(error, files, lockdown.take_refused()), [], output.take(), []))
+            failure = describe(error, files, lockdown.take_refused())
+            return encode(Answer(failure=failure, output=output.take()))
 
     channel.receive()  # the word to begin
     channel.send(answer(lambda: (load(), [])))

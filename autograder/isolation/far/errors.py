@@ -9,12 +9,13 @@ from collections.abc import Collection
 from typing import Any
 
 from autograder.isolation.between.executor import Missing
+from autograder.isolation.between.messages import Failure
 
 MAX_MESSAGE = 2000
 MAX_FRAMES = 20
 
 
-def describe(error: BaseException, files: Collection[str], forbidden: str) -> dict[str, Any]:
+def describe(error: BaseException, files: Collection[str], forbidden: str) -> Failure:
     """An exception as plain values.
 
     Args:
@@ -27,18 +28,19 @@ def describe(error: BaseException, files: Collection[str], forbidden: str) -> di
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename in files
     ]
-    description: dict[str, Any] = {
-        "type": _text(lambda: type(error).__name__, 100),
-        "bases": [base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins"],
-        "missing": str(error) if isinstance(error, Missing) else None,
-        "message": _text(lambda: str(error), MAX_MESSAGE),
-        "frames": frames[:3] + frames[3:][-MAX_FRAMES:],
-        "forbidden": forbidden if _was_refused(error) else None,
-    }
+    failure = Failure(
+        "missing" if isinstance(error, Missing) else "raised",
+        type_name=_text(lambda: type(error).__name__, 100),
+        bases=tuple(base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins"),
+        message=_text(lambda: str(error), MAX_MESSAGE),
+        frames=tuple(frames[:3] + frames[3:][-MAX_FRAMES:]),
+        forbidden=forbidden if _was_refused(error) else None,
+    )
     if isinstance(error, SyntaxError) and error.filename in files:
-        description["message"] = _text(lambda: str(error.msg), MAX_MESSAGE)
-        description["syntax"] = (error.filename, error.lineno or 0, error.offset or 0, (error.text or "")[:200])
-    return description
+        message = _text(lambda: str(error.msg), MAX_MESSAGE)
+        place = (str(error.filename), error.lineno or 0, error.offset or 0, (error.text or "")[:200])
+        return failure._replace(message=message, syntax=place)
+    return failure
 
 
 def definitions(source: str) -> dict[str, tuple[int, int]]:

@@ -11,10 +11,12 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from errno import ENOSYS, EPERM
 from functools import lru_cache
 from pathlib import Path
+
+from autograder.isolation.between.messages import Limits
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_GET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 16, 38
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, _PR_SET_VMA = 22, 2, 0x53564D41
@@ -59,11 +61,11 @@ _READABLE = (
 _refused = "system"
 
 
-def apply(limits: Mapping[str, int], readable: Sequence[str]) -> None:
+def apply(limits: Limits, readable: Sequence[str]) -> None:
     """Limits this process and shuts it in.
 
     Args:
-        limits: "memory_mib" besides what is mapped already, and "cpu_seconds".
+        limits: what it may take.
         readable: folders that this exercise may read besides the libraries.
 
     Raises:
@@ -94,13 +96,13 @@ def take_refused() -> str:
     return refused
 
 
-def _limit(limits: Mapping[str, int]) -> None:
+def _limit(limits: Limits) -> None:
     import resource  # not on Windows, where nothing is locked
 
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     for kind, value in (
-        (resource.RLIMIT_AS, mapped + limits["memory_mib"] * 2**20),
-        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
+        (resource.RLIMIT_AS, mapped + limits.memory_mib * 2**20),
+        (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 128),

@@ -1,8 +1,8 @@
 """The worker: imports the libraries once, before any student code, and forks a child for every exercise.
 
 It is started with an empty environment and one open descriptor, its control socket, on standard input. On it the near
-side says `("import", names)`, `("spawn",)` with a descriptor for the child's own channel, or `("end",)`; the worker
-answers each. It holds no suite, no solution and no submission, so there is nothing in it for a child to inherit.
+side tells it what to do (see `between/messages.py`), and the worker answers each. It holds no suite, no solution and
+no submission, so there is nothing in it for a child to inherit.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import tempfile
 import time
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from autograder.isolation.between.channel import Channel
+from autograder.isolation.between.messages import End, Import, Spawn, Spawned
 from autograder.isolation.between.wire import decode, encode
 from autograder.isolation.far import child, lockdown
 
 CONTROL = 0  # the descriptor of the control socket
 GRACE = 2.0  # seconds between a child's hanging up and its end
+_CONTROL = {"import": Import, "spawn": Spawn, "end": End}  # by the verb, which is each one's last field
 CHANNEL = 3  # the descriptor of a child's channel
 
 
@@ -37,13 +38,14 @@ def main() -> None:
     try:
         while True:
             message, descriptors = _receive(control)
-            if message[0] == "import":
-                control.send(encode(_import(message[1])))
-            elif message[0] == "spawn":
-                alive = _fork(control, descriptors[0])
-                control.send(encode(alive))
-            elif message[0] == "end":
-                control.send(encode(_end(alive, GRACE if message[1] else 0.0)))
+            if isinstance(message, Import):
+                control.send(encode(_import(message.names)))
+            elif isinstance(message, Spawn):
+                spawned = _spawn(control, descriptors[0])
+                alive = spawned.pid
+                control.send(encode(spawned))
+            else:
+                control.send(encode(_end(alive, GRACE if message.ends_itself else 0.0)))
                 alive = 0
     except EOFError:
         if alive:
@@ -53,7 +55,7 @@ def main() -> None:
 def alone() -> None:
     """Where there is no fork: this process is the child itself, with its channel on standard input and output."""
     channel = Channel(os.dup(0), os.dup(1))
-    _import(decode(channel.receive())[1])
+    _import(Import(*decode(channel.receive())).names)
     child.run(channel)
 
 
@@ -79,11 +81,16 @@ def _import(names: Sequence[str]) -> list[str]:
     return missing
 
 
-def _fork(control: socket.socket, descriptor: int) -> int:
-    pid = os.fork()
+def _spawn(control: socket.socket, descriptor: int) -> Spawned:
+    """A child with its own channel; when the system refuses to fork, the near side hears why."""
+    try:
+        pid = os.fork()
+    except OSError as error:
+        os.close(descriptor)
+        return Spawned(0, error.strerror or str(error))
     if pid:
         os.close(descriptor)
-        return pid
+        return Spawned(pid)
     try:
         control.detach()
         os.dup2(descriptor, CHANNEL)
@@ -110,7 +117,7 @@ def _end(pid: int, grace: float) -> int:
         time.sleep(0.001)
 
 
-def _receive(control: socket.socket) -> tuple[tuple[Any, ...], list[int]]:
+def _receive(control: socket.socket) -> tuple[Import | Spawn | End, list[int]]:
     """One small message and the descriptors that came with it. The near side is trusted."""
     data, ancillary, _, _ = control.recvmsg(1 << 16, socket.CMSG_SPACE(array.array("i").itemsize))
     if not data:
@@ -118,4 +125,5 @@ def _receive(control: socket.socket) -> tuple[tuple[Any, ...], list[int]]:
     descriptors = array.array("i")
     for _, _, content in ancillary:
         descriptors.frombytes(content)
-    return decode(data), list(descriptors)
+    fields = decode(data)
+    return _CONTROL[fields[-1]](*fields), list(descriptors)
