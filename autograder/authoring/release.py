@@ -22,6 +22,7 @@ from autograder.diagnosis.fingerprints import dump, record
 from autograder.files import PROGRAM, TEMPLATES
 from autograder.grading import VISIBLE, Grader, foundations
 from autograder.isolation.near.worker import start_worker
+from autograder.suites.runner import Effort
 
 PROJECTS = "projects"  # what students build from their exercises
 _TEMPLATES = TEMPLATES / "release"
@@ -119,7 +120,7 @@ def fingerprints(root: Path, name: str) -> str:
     worker = start_worker()
     try:
         grader = Grader.start(course, [exercise], VISIBLE, worker, locked=False)
-        runs = [grader.run(exercise, {**right, name: source}, search=False)[0] for source in versions]
+        runs = [grader.run(exercise, {**right, name: source}, Effort(search=False)).outcomes for source in versions]
     finally:
         worker.close()
     return dump({**record(Replays(course, name), runs), "holes": marked_answers(versions[0])})

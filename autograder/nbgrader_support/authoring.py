@@ -52,7 +52,7 @@ def write_course(course: Course, folder: Path, exercises: Sequence[Exercise], as
     suites = Suites(course, exercises, EVERYTHING)
     notebooks = {}
     for exercise in exercises:
-        points = dict.fromkeys(GROUPS, 0.0)
+        points: dict[str, float] = dict.fromkeys(GROUPS, 0.0)
         for test in suites.tests(exercise.name):
             points[test.visibility] += test.worth
         notebooks[source / f"{notebook_name(course, exercise.name)}.ipynb"] = nbformat.writes(

@@ -11,7 +11,7 @@ import ast
 import os
 import re
 import sys
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -25,13 +25,12 @@ from autograder.course import Course, CourseError, Exercise, GraderError, find_c
 from autograder.grades import ExerciseGrade
 from autograder.grading import VISIBLE, Grader, foundations
 from autograder.isolation.between.importer import MemoryImporter
-from autograder.isolation.near.remote import Session
 from autograder.isolation.near.worker import start_worker
 from autograder.notebook.heatmap import heatmap
 from autograder.notebook.table import as_html, as_text
 from autograder.submission import Submission, SubmissionError, module_name, read_submission
 from autograder.suites.compare import Mismatch, as_numpy
-from autograder.suites.runner import Outcome
+from autograder.suites.runner import Outcome, Run
 
 
 def register(shell: InteractiveShell) -> None:
@@ -104,13 +103,11 @@ class DrawingGrader(Grader):
 
     drawings: dict[str, str] = field(default_factory=dict)
 
-    def judge(
-        self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
-    ) -> ExerciseGrade:
+    def judge(self, run: Run) -> ExerciseGrade:
         """See `Grader`."""
-        if exercise in self.exercises:  # and not one that it builds on
-            self.drawings = {outcome.test.name: _drawing(outcome) for outcome in outcomes}
-        return super().judge(exercise, sources, outcomes, session)
+        if run.exercise in self.exercises:  # and not one that it builds on
+            self.drawings = {outcome.test.name: _drawing(outcome) for outcome in run.outcomes}
+        return super().judge(run)
 
 
 def _drawing(outcome: Outcome) -> str:
