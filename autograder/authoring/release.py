@@ -11,7 +11,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from autograder.authoring.skeleton import stub
@@ -28,7 +27,7 @@ PROJECTS = "projects"  # what students build from their exercises
 _TEMPLATES = TEMPLATES / "release"
 INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
 SECRETS = ("solutions", "tests/hidden", "tests/mistakes", "tests/answers")
-_AS_THEY_ARE = ("course.toml", "pyproject.toml", "LICENSE", ".gitignore")
+_AS_THEY_ARE = ("course.toml", "pyproject.toml", "constraints.txt", "install.py", "LICENSE", ".gitignore")
 _LINK = re.compile(r"\]\((docs/[^)#]+)")
 
 
@@ -78,8 +77,6 @@ def texts(course: Course) -> dict[PurePosixPath, str]:
     for page in _LINK.findall(readme):
         texts[PurePosixPath(page)] = _read(course.root / page)
     texts[PurePosixPath(".github/workflows/check.yml")] = _read(_TEMPLATES / "check.yml")
-    # The fingerprints are of the examples that this version draws.
-    texts[PurePosixPath("constraints.txt")] = f"hypothesis=={version('hypothesis')}\n"
     return texts
 
 

@@ -10,6 +10,7 @@ from autograder.course import Course, CourseError, Exercise, GraderError
 from autograder.files import PROGRAM, TEMPLATES, program_files, replacing
 
 _TEMPLATES = TEMPLATES / "gradescope"
+_PLAIN = ("course.toml", "pyproject.toml", "constraints.txt", "install.py", "README.md", "LICENSE")
 _TIME = (2000, 1, 1, 0, 0, 0)  # the same course gives the same bytes
 
 
@@ -42,7 +43,7 @@ def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trus
 def _files(course: Course) -> Iterator[tuple[str, Path]]:
     for file in program_files():
         yield file.relative_to(PROGRAM.parent).as_posix(), file
-    needed = [course.root / name for name in ("course.toml", "pyproject.toml", "README.md", "LICENSE")]
+    needed = [course.root / name for name in _PLAIN]
     optional = []
     needed += sorted(course.support.glob("*.py"))
     for name in course.names:

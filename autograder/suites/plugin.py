@@ -13,13 +13,12 @@ from types import ModuleType
 
 import hypothesis
 import pytest
-from hypothesis.internal.conjecture.providers import HypothesisProvider
-from hypothesis.internal.constants_ast import Constants
 
 from autograder.course import Course, Exercise, load_course
 from autograder.isolation.near.remote import Call, RemoteModule, Session
 from autograder.isolation.near.worker import Worker, start_worker
 from autograder.submission import read_submission
+from autograder.suites.internals import no_local_constants
 
 BENCH = pytest.StashKey["Bench"]()
 COURSE = pytest.StashKey[Course]()
@@ -45,9 +44,7 @@ for _folder, _phases in _PHASES.items():
     )
 
 
-# Hypothesis likes to try the numbers that stand in the modules which happen to be loaded, so that two processes with
-# another history would draw other examples. It has no setting for it; without such numbers only its own remain.
-setattr(HypothesisProvider, "_local_constants", Constants())  # noqa: B010 (a cached property for type checkers)
+no_local_constants()
 
 
 class Bench:

@@ -13,13 +13,10 @@ from typing import Any, Literal, cast
 
 import pytest
 
-# Pytest has no public way to keep a collected session and run it again; pytest-xdist uses the same two names.
-from _pytest.config import _prepareconfig
-from _pytest.runner import runtestprotocol
-
 from autograder.course import Course, Exercise, GraderError
 from autograder.isolation.near.remote import Call, Session
 from autograder.suites.examples import Examples
+from autograder.suites.internals import begin_session, prepare_config, run_item, tear_down
 from autograder.suites.limits import bounded
 from autograder.suites.plugin import BENCH, INPUTS_TEST, SUITE_FOLDERS, Bench, exercise_of
 
@@ -82,10 +79,9 @@ class Suites:
         ]
         arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
         self._examples = Examples()
-        config = _prepareconfig([*arguments, *map(str, paths)], [self, self._examples])
+        config = prepare_config([*arguments, *map(str, paths)], [self, self._examples])
         config.stash[BENCH] = self._bench
-        config._do_configure()
-        self._session = pytest.Session.from_config(config)
+        self._session = begin_session(config)
         config.hook.pytest_sessionstart(session=self._session)
         try:
             items = self._session.perform_collect()
@@ -134,7 +130,7 @@ class Suites:
                     break
             return _without_free_points(outcomes)
         finally:
-            self._session._setupstate.teardown_exact(None)  # also after a stop in the middle
+            tear_down(self._session)  # also after a stop in the middle
             self._bench.close()
 
     def _run_test(
@@ -149,7 +145,7 @@ class Suites:
             self._errors.clear()
             self._examples.asked = 0
             with bounded(budget):
-                runtestprotocol(item, log=False, nextitem=following[item])
+                run_item(item, following[item])
             made = self._bench.calls[begun:]
             if self._errors and error is None:
                 error, failing = self._errors[id(item)], made

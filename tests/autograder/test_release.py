@@ -103,8 +103,8 @@ def test_nothing_secret_by_name(released):
     outside = {path for path in paths if not path.startswith(("autograder/", "docs/", "projects/"))}
     assert outside == {
         ".github/workflows/check.yml", ".gitignore", "LICENSE", "Makefile", "README.md", "constraints.txt",
-        "course.toml", "pyproject.toml", "exercises/attention.py", "exercises/softmax.py", "tests/standins/softmax.py",
-        "tests/fingerprints/attention.json", "tests/fingerprints/softmax.json",
+        "course.toml", "install.py", "pyproject.toml", "exercises/attention.py", "exercises/softmax.py",
+        "tests/standins/softmax.py", "tests/fingerprints/attention.json", "tests/fingerprints/softmax.json",
         "tests/visible/test_attention.py", "tests/visible/test_softmax.py",
     }  # fmt: skip
     assert not [path for path in paths if path.endswith((".pyc", ".pyo")) or "egg-info" in path or ".git/" in path]
