@@ -83,7 +83,7 @@ def read_submission(path: Path, course: Course) -> Submission:
         elif path.suffix in (".py", ".ipynb"):
             name = _exercise_in(path.stem, course)
             renamed = PurePosixPath(f"{name}{path.suffix}")
-            files = [_File(renamed, path.stat().st_size, lambda limit: _read_file(path, limit))]
+            files = [_File(renamed, path.stat().st_size, lambda limit: read_regular(path, limit))]
         else:
             raise SubmissionError(f"{path.name} is no folder, zip, .py or .ipynb")
         return _from_files(path.stem if path.is_file() else path.resolve().name, files, course, notes)
@@ -172,10 +172,11 @@ def _in_folder(root: Path, below: PurePosixPath = _TOP) -> Iterator[_File]:
                 yield from _in_folder(root, path)
         elif entry.is_file(follow_symlinks=False) and path.suffix in (".py", ".ipynb"):
             full = root / path
-            yield _File(path, entry.stat().st_size, lambda limit, full=full: _read_file(full, limit))  # type: ignore[misc]
+            yield _File(path, entry.stat().st_size, lambda limit, full=full: read_regular(full, limit))  # type: ignore[misc]
 
 
-def _read_file(path: Path, limit: int) -> bytes:
+def read_regular(path: Path, limit: int) -> bytes:
+    """At most so many bytes of a regular file. Raises an OSError for a link, a pipe or a device."""
     # The kind is asked of what was opened: between a look and an open, a file could become a link or a pipe.
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     with open(fd, "rb") as file:
