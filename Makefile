@@ -60,7 +60,7 @@ tour: .venv/installed  ## inside the real model, a picture at every step
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
-.PHONY: exercises verify mutants fuzz test lint bench release nbgrader
+.PHONY: exercises verify mutants fuzz test lint bench release site nbgrader
 
 exercises: .venv/developing  ## exercises/ from solutions/
 	@$(RUN) exercises
@@ -73,6 +73,9 @@ mutants: .venv/developing  ## the suites, measured by generated mutants
 
 release: .venv/developing  ## what students get: DIR=../course
 	@$(RUN) release $(DIR)
+
+site: .venv/developing  ## the course as pages for the browser: DIR=build/site
+	@$(RUN) site $(or $(DIR),build/site)
 
 nbgrader: .venv/developing  ## a course folder for nbgrader: DIR=~/llm
 	@$(RUN) notebooks $(or $(DIR),build/nbgrader)
