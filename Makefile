@@ -64,7 +64,7 @@ tour: .venv/installed  ## inside the real model, a picture at every step
 	@$(INSTALL) --extra dev
 	@touch $@
 
-.PHONY: exercises verify mutants fuzz test quick lint bench release nbgrader upgrade
+.PHONY: exercises verify mutants fuzz test quick lint bench release site nbgrader upgrade
 
 exercises: .venv/developing  ## exercises/ from solutions/
 	@$(RUN) exercises
@@ -77,6 +77,9 @@ mutants: .venv/developing  ## the suites, measured by generated mutants
 
 release: .venv/developing  ## what students get: DIR=../course
 	@$(RUN) release $(DIR)
+
+site: .venv/developing  ## the course as pages for the browser: DIR=build/site
+	@$(RUN) site $(or $(DIR),build/site)
 
 nbgrader: .venv/developing  ## a course folder for nbgrader: DIR=~/llm
 	@$(RUN) notebooks $(or $(DIR),build/nbgrader)

@@ -101,6 +101,11 @@ def _parser() -> argparse.ArgumentParser:
     notebooks.add_argument("--assignment", default="course", metavar="NAME", help="what nbgrader calls it (course)")
     notebooks.set_defaults(run=_notebooks)
 
+    site = commands.add_parser("site", help="write the course as pages for the browser")
+    site.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or an earlier site")
+    site.add_argument("--url", default="", metavar="ADDRESS", help="the repository that students have, for Colab")
+    site.set_defaults(run=_site)
+
     hint = commands.add_parser("hint", help="the next hint for an exercise")
     hint.add_argument("exercise", metavar="EXERCISE")
     hint.set_defaults(run=_hint)
@@ -250,6 +255,14 @@ def _release(options: argparse.Namespace, course: Course) -> int:
 
     release(course, options.folder, processes=len(available()))
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
+    return OK
+
+
+def _site(options: argparse.Namespace, course: Course) -> int:
+    from autograder.site.build import build
+
+    build(course, options.folder, address=options.url, processes=len(available()))
+    print(f"Open {options.folder / 'index.html'} in a browser.")
     return OK
 
 
