@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     release = commands.add_parser("release", help="write what students get")
     release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
+    release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
     release.set_defaults(run=_release)
 
     notebooks = commands.add_parser("notebooks", help="write a course folder for nbgrader")
@@ -253,7 +254,7 @@ def _gradescope(options: argparse.Namespace, course: Course) -> int:
 def _release(options: argparse.Namespace, course: Course) -> int:
     from autograder.authoring.release import release
 
-    release(course, options.folder, processes=len(available()))
+    release(course, options.folder, processes=len(available()), url=options.url)
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
     return OK
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from autograder.authoring import browser
+from autograder.authoring.browser import Address
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
 from autograder.course import Course, CourseError, GraderError, load_course, marked_answers
@@ -29,18 +31,26 @@ _TEMPLATES = TEMPLATES / "release"
 INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
 SECRETS = ("solutions", "tests/hidden", "tests/mistakes", "tests/answers")
 _AS_THEY_ARE = ("course.toml", "pyproject.toml", "constraints.txt", "install.py", "LICENSE", ".gitignore")
+_DEVCONTAINER = ".devcontainer/devcontainer.json"
 _LINK = re.compile(r"\]\((docs/[^)#]+)")
 
 
-def release(course: Course, folder: Path, processes: int) -> None:
+def release(course: Course, folder: Path, processes: int, url: str = "") -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
+
+    Args:
+        course: the course.
+        folder: where to.
+        processes: how many exercises at a time.
+        url: from where students will fetch it; what the last release into this folder was told, where nobody says.
 
     Raises:
         CourseError: the folder holds something that would be lost, or the course is not complete.
         GraderError: it cannot be written.
     """
     old = _replaceable(folder)
-    files = {**texts(course), **_fingerprints(course, processes)}
+    address = Address.parse(url) if url else Address.kept(folder)
+    files = {**texts(course, address), **_fingerprints(course, processes)}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -56,16 +66,18 @@ def release(course: Course, folder: Path, processes: int) -> None:
         raise GraderError(f"The release could not be written: {error}.") from None
 
 
-def texts(course: Course) -> dict[PurePosixPath, str]:
+def texts(course: Course, address: Address = Address()) -> dict[PurePosixPath, str]:  # noqa: B008
     """All files of a release but the fingerprints, by path."""
     texts: dict[PurePosixPath, str] = {}
     for folder in (PROGRAM, course.root / PROJECTS, course.support):
         for path in _files(folder):
             texts[PurePosixPath(path.relative_to(PROGRAM.parent if folder == PROGRAM else course.root))] = _read(path)
-    for plain in _AS_THEY_ARE:
+    for plain in (*_AS_THEY_ARE, _DEVCONTAINER):
         texts[PurePosixPath(plain)] = _read(course.root / plain)
+    stubs = {name: stub(_read(course.solution(name))) for name in course.names}
+    texts |= browser.texts(course, stubs, address)
     for name in course.names:
-        texts[PurePosixPath("exercises", f"{name}.py")] = stub(_read(course.solution(name)))
+        texts[PurePosixPath("exercises", f"{name}.py")] = stubs[name]
         for path in (course.suite(name, "visible"), course.stand_in(name)):
             if path.is_file() or "visible" in path.parts:
                 texts[PurePosixPath(path.relative_to(course.root))] = _read(path)
@@ -73,7 +85,7 @@ def texts(course: Course) -> dict[PurePosixPath, str]:
     if not instructors:
         raise CourseError("The Makefile does not say where the instructors' part begins.")
     texts[PurePosixPath("Makefile")] = makefile
-    readme = _readme(course)
+    readme = browser.with_links(_readme(course), course, address)
     texts[PurePosixPath("README.md")] = readme
     for page in _LINK.findall(readme):
         texts[PurePosixPath(page)] = _read(course.root / page)

@@ -38,7 +38,7 @@ def test_the_module_is_what_stands_in_the_notebook_now():
 
 
 def test_check_shows_a_table_and_gives_the_points(classroom):
-    """HTML and text with the messages of `make check`; to nbgrader the value is the points; nothing on stderr."""
+    """HTML and text with the messages of `make check`; nbgrader gets the points as the cell's value; no stderr."""
     home = classroom.home("ada")
     right = classroom.right({"softmax-solution-softmax": WRONG})
     classroom.write(home, right)

@@ -30,8 +30,8 @@ after, modules_after = state(), set(sys.modules)
 changed = {name: (before[name], after[name]) for name in before if after[name] != before[name]}
 print(sorted(changed), changed.get("environment"), changed.get("descriptors"))
 print(sorted(name for name in modules_after - modules_before))
-loaded = ("pytest", "_pytest", "hypothesis", "autograder.grading", "autograder.suites")
-print([name for name in loaded if name in sys.modules])
+heavy = ("pytest", "_pytest", "hypothesis", "autograder.grading", "autograder.suites")
+print([name for name in heavy if name in sys.modules])
 """
 
 
