@@ -58,7 +58,7 @@ class Grader:
             if exercise.name not in found:
                 found[exercise.name] = self.grade_exercise(submission, exercise, found)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
-        return Grade(submission.name, wanted, self.locked, tuple(submission.notes))
+        return Grade(submission.name, wanted, self.locked, tuple(submission.notes), submission.unreadable)
 
     def grade_exercise(
         self, submission: Submission, exercise: Exercise, earlier: dict[str, ExerciseGrade]
