@@ -39,8 +39,8 @@ notebook: .venv/installed  ## the exercises in JupyterLab; EX=softmax for one
 	@$(INSTALL) --extra notebook
 	@$(RUN) notebook $(EX)
 
-submit: .venv/installed  ## one zip to hand in: OUT=ada.zip
-	@$(RUN) submit $(if $(OUT),--out '$(OUT)') $(if $(PLAIN),--plain)
+submit: .venv/installed  ## one zip to hand in: OUT=ada.zip; ASSIGNMENT=week1
+	@$(RUN) submit $(if $(OUT),--out '$(OUT)') $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(PLAIN),--plain)
 
 model: .venv/installed  ## SmolLM2-135M-Instruct, for the final exercise
 	@$(BIN)/python -P -m projects.smollm2
@@ -75,8 +75,8 @@ verify: .venv/developing  ## the course proves itself
 mutants: .venv/developing  ## the suites, measured by generated mutants
 	@$(RUN) mutants $(EX)
 
-release: .venv/developing  ## what students get: DIR=../course
-	@$(RUN) release $(DIR)
+release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there
+	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)')
 
 site: .venv/developing  ## the course as pages for the browser: DIR=build/site
 	@$(RUN) site $(or $(DIR),build/site)

@@ -9,12 +9,16 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autograder.batch.cores import available
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
 from autograder.reports.console import open_console
+
+if TYPE_CHECKING:
+    from autograder.term.assignments import Assignment
 
 OK, BELOW, USAGE, FAILED = 0, 1, 2, 3
 
@@ -61,7 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--json", action="store_true", help="print the grades as JSON")
     grade.add_argument("--fail-under", type=float, metavar="PERCENT", help="exit 1 when one has less")
     grade.add_argument("--exercise", action="append", default=[], metavar="NAME", help="grade this one (all)")
+    _add_assignment(grade)
+    grade.add_argument("--handed-in", type=Path, metavar="CSV", help="whose each submission is, and when it came")
+    grade.add_argument("--roster", type=Path, metavar="CSV", help="the people of the course")
     grade.add_argument("--force", action="store_true", help="grade again what --out holds already")
+    grade.add_argument("--prune", action="store_true", help="move grades of other submissions out of --out")
+    grade.add_argument("--strict-read", action="store_true", help="exit 1 when a submission could not be read")
     grade.add_argument("--processes", type=int, metavar="N", help="how many at a time (one a core)")
     grade.add_argument("--dask", metavar="ADDRESS", help="on a Dask cluster; `local` starts one here")
     grade.add_argument("--trust-submissions", action="store_true", help="run them unprotected")
@@ -70,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     grade.set_defaults(run=_grade)
 
     report = commands.add_parser("report", help="reports of a folder of grades, or what changed between two")
-    report.add_argument("results", nargs="?", type=Path, metavar="RESULTS", help="what `grade --out` wrote")
+    report.add_argument("results", nargs="*", type=Path, metavar="RESULTS", help="what `grade --out` wrote")
+    report.add_argument("--roster", type=Path, metavar="CSV", help="the people of the course")
+    _add_assignment(report)
     _add_reports(report)
     report.add_argument("--diff", nargs=2, type=Path, metavar=("OLD", "NEW"), help="who gained or lost what, and why")
     report.set_defaults(run=_report)
@@ -78,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     gradescope = commands.add_parser("gradescope", help="write the autograder zip that Gradescope runs")
     gradescope.add_argument("zip", type=Path, metavar="ZIP")
     gradescope.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
+    _add_assignment(gradescope)
     gradescope.add_argument("--trust-submissions", action="store_true", help="where Gradescope's kernel has no locks")
     gradescope.set_defaults(run=_gradescope)
 
@@ -94,12 +106,13 @@ def _parser() -> argparse.ArgumentParser:
     release = commands.add_parser("release", help="write what students get")
     release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
     release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
+    _add_assignment(release)
     release.set_defaults(run=_release)
 
     notebooks = commands.add_parser("notebooks", help="write a course folder for nbgrader")
     notebooks.add_argument("folder", type=Path, metavar="COURSE_DIR", help="where nbgrader is to work")
     notebooks.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
-    notebooks.add_argument("--assignment", default="course", metavar="NAME", help="what nbgrader calls it (course)")
+    notebooks.add_argument("--assignment", default="", metavar="NAME", help="of course.toml, or what nbgrader calls it")
     notebooks.set_defaults(run=_notebooks)
 
     site = commands.add_parser("site", help="write the course as pages for the browser")
@@ -118,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_assignment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--assignment", default="", metavar="NAME", help="of course.toml (the whole course)")
+
+
 def _add_reports(parser: argparse.ArgumentParser) -> None:
     help_text = "junit, github, markdown, gitlab, gradescope, csv, student or class; printed without a path"
     parser.add_argument("--report", action="append", default=[], metavar="FORMAT[=PATH]", help=help_text)
@@ -131,6 +148,7 @@ def _check(options: argparse.Namespace, course: Course) -> int:
     worker = _warm_worker(exercises)
     from autograder.grades import as_json
     from autograder.loop.grader import check
+    from autograder.reports.gradebook import plain
     from autograder.reports.terminal import print_check
 
     try:
@@ -141,7 +159,7 @@ def _check(options: argparse.Namespace, course: Course) -> int:
         print(json.dumps(as_json(grade), indent=2))
     else:
         print_check(open_console(options.plain), course, grade)
-    write_reports(options.report, course, [grade])
+    write_reports(options.report, course, plain([grade]))
     unfinished = {"passed"} if options.strict else {"passed", "not_started"}
     return OK if all(exercise.status in unfinished for exercise in grade.exercises) else BELOW
 
@@ -150,14 +168,19 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     if absent := [path for path in options.submissions if not path.exists()]:
         raise UsageError(f"There is no {absent[0]}.")
     from autograder.batch.cluster import grade_on
-    from autograder.batch.local import Setting, grade_all, prepare, read_all
+    from autograder.batch.local import Setting, grade_all, prepare
+    from autograder.batch.reading import read_all
     from autograder.batch.results import ResultError, Results, keys
     from autograder.grades import as_json
     from autograder.isolation.near.protection import missing_locks
     from autograder.reports.formats import check_wishes, write_reports
-    from autograder.reports.terminal import print_grades, progress
+    from autograder.reports.gradebook import plain
+    from autograder.reports.terminal import print_grades, print_others, print_reading, print_refused, progress
+    from autograder.term.admission import admit
+    from autograder.term.results import remember_assignment
 
     check_wishes(options.report)
+    assignment, exercises = _wanted(course, options.assignment, options.exercise)
     locked = not options.trust_submissions
     if locked and (missing := missing_locks()):
         raise WorkerError("\n".join([*missing, "Without it, only --trust-submissions grades, and protects nothing."]))
@@ -165,17 +188,24 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
         print("WARNING: submissions run unprotected, with all that you may do yourself.", file=sys.stderr)
     results = Results(options.out) if options.out else None
     run = partial(grade_on, options.dask) if options.dask else grade_all
-    exercises = course.select(options.exercise)
     setting = Setting(course.root, tuple(exercise.name for exercise in exercises), locked)
     grades, failures = {}, []
-    submissions = read_all(options.submissions, course)
+    if options.out:
+        remember_assignment(options.out, assignment.name)
+    read = list(read_all(options.submissions, course, options.out))
+    submissions = read
+    refused: dict[str, str] = {}
+    if options.out:
+        submissions, refused = admit(assignment, read, options.out, options.handed_in, options.roster)
+    elif options.handed_in or options.roster:
+        raise UsageError("--handed-in and --roster go with results: say where to with --out DIR.")
     jobs = [prepare(s, course, exercises, None if options.force else results, locked) for s in submissions]
     with progress(len(jobs)) as advance:
         for job, grade, fresh in run(setting, jobs, options.processes or len(available())):
             grades[grade.submission] = grade
             try:
                 if results and fresh:
-                    results.write(grade, job.keys or keys(course, exercises, job.submission))
+                    results.write(grade, job.keys or keys(course, exercises, job.submission), job.submission)
             except ResultError as error:
                 failures.append(f"{error}.")
             advance()
@@ -183,14 +213,23 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     if options.json:
         print(json.dumps([as_json(grade) for grade in ordered], indent=2))
     else:
-        print_grades(open_console(options.plain), ordered)
-    write_reports(options.report, course, ordered)
+        console = open_console(options.plain)
+        print_grades(console, ordered)
+        print_reading(console, ordered)
+        print_refused(console, refused)
+        if results and (others := results.others([submission.name for submission in read])):
+            if options.prune:
+                print(f"Moved the grades of {len(others)} other submissions to {results.prune(others)}.")
+            else:
+                print_others(console, others)
+    write_reports(options.report, course, plain(ordered))
     for failure in failures:
         print(failure, file=sys.stderr)
     if failures:
         return FAILED
     low = options.fail_under is not None and any(grade.percent < options.fail_under for grade in ordered)
-    return BELOW if low else OK
+    unread = options.strict_read and any(grade.unreadable for grade in ordered)
+    return BELOW if low or unread else OK
 
 
 def _verify(options: argparse.Namespace, course: Course) -> int:
@@ -229,24 +268,28 @@ def _mutants(options: argparse.Namespace, course: Course) -> int:
 
 def _report(options: argparse.Namespace, course: Course) -> int:
     from autograder.reports.formats import check_wishes, read_course_results, write_reports
+    from autograder.reports.term import read_term
 
+    if options.diff and (options.results or options.report):
+        raise UsageError("`report --diff OLD NEW` stands alone: ask for the other reports in a command of their own.")
     if options.diff:
         from autograder.reports.changes import changes
 
         old, new = (read_course_results(course, folder) for folder in options.diff)
         print("\n".join(changes(old, new)) or "Nothing changed.")
         return OK
-    if options.results is None or not options.report:
+    if not options.results or not options.report:
         raise UsageError("Say what to report: `report RESULTS --report class=class.html`, or `report --diff OLD NEW`.")
     check_wishes(options.report)
-    write_reports(options.report, course, read_course_results(course, options.results), options.results)
+    write_reports(options.report, course, read_term(course, options.results, options.roster, options.assignment))
     return OK
 
 
 def _gradescope(options: argparse.Namespace, course: Course) -> int:
     from autograder.reports.gradescope_zip import write_zip
 
-    write_zip(course, options.zip, course.select(options.exercises), trust=options.trust_submissions)
+    _, exercises = _wanted(course, options.assignment, options.exercises)
+    write_zip(course, options.zip, exercises, trust=options.trust_submissions, assignment=options.assignment)
     print(f"{options.zip} is ready to be uploaded: Gradescope, Configure Autograder, Zip file upload.")
     return OK
 
@@ -254,7 +297,7 @@ def _gradescope(options: argparse.Namespace, course: Course) -> int:
 def _release(options: argparse.Namespace, course: Course) -> int:
     from autograder.authoring.release import release
 
-    release(course, options.folder, processes=len(available()), url=options.url)
+    release(course, options.folder, len(available()), options.url, options.assignment, said=print)
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
     return OK
 
@@ -272,8 +315,12 @@ def _notebooks(options: argparse.Namespace, course: Course) -> int:
         from autograder.nbgrader_support.authoring import write_course
     except ModuleNotFoundError as error:
         raise UsageError(f"{error}. Install nbgrader with the course: pip install -e '.[nbgrader]'") from None
-    written = write_course(course, options.folder, course.select(options.exercises), options.assignment)
-    print(f"Wrote {len(written)} files. Next: cd {options.folder} && nbgrader generate_assignment {options.assignment}")
+    # One that course.toml does not name is nbgrader's alone.
+    named = options.assignment if options.assignment in {entry.get("name") for entry in course.assignments} else ""
+    _, exercises = _wanted(course, named, options.exercises)
+    assignment = options.assignment or "course"
+    written = write_course(course, options.folder, exercises, assignment)
+    print(f"Wrote {len(written)} files. Next: cd {options.folder} && nbgrader generate_assignment {assignment}")
     return OK
 
 
@@ -282,6 +329,17 @@ def _hint(options: argparse.Namespace, course: Course) -> int:
 
     print(next_hint(course, course.select([options.exercise])[0]))
     return OK
+
+
+def _wanted(course: Course, name: str, exercises: Sequence[str]) -> tuple[Assignment, tuple[Exercise, ...]]:
+    """The assignment that is asked for, and those of its exercises that are; all for none."""
+    from autograder.term.assignments import find
+
+    assignment = find(course, name)
+    selected = course.select(exercises) if exercises else assignment.select(course)
+    if strange := [exercise.name for exercise in selected if exercise.name not in assignment.exercises]:
+        raise UsageError(f"{strange[0]} is no exercise of {name}: {', '.join(assignment.exercises)}.")
+    return assignment, selected
 
 
 def _exercises(options: argparse.Namespace, course: Course) -> int:

@@ -93,12 +93,15 @@ class Grade:
     Attributes:
         protected: whether the submission ran locked in.
         notes: what is to be said about the submission as a whole, in sentences.
+        unreadable: why nothing that was handed in could be used; empty where something was. Such a grade says nothing
+            about anybody's work, and stays out of means.
     """
 
     submission: str
     exercises: tuple[ExerciseGrade, ...]
     protected: bool = True
     notes: tuple[str, ...] = field(default=())
+    unreadable: str = ""
 
     @property
     def score(self) -> float:
@@ -132,12 +135,16 @@ def as_json(grade: Grade) -> dict[str, Any]:
                 "tests": [vars(test) for test in exercise.tests],
                 "hints": [vars(hint) for hint in exercise.hints],
                 "places": [vars(place) for place in exercise.places],
+                "holes": list(exercise.holes),
             }
             for exercise in grade.exercises
         ],
+        "notes": list(grade.notes),
     }
     if not grade.protected:
         result["protected"] = False
+    if grade.unreadable:
+        result["unreadable"] = grade.unreadable
     return result
 
 
@@ -155,10 +162,13 @@ def from_json(data: dict[str, Any]) -> Grade:
             carried_forward=tuple(entry["carried_forward"]),
             hints=tuple(Hint(**hint) for hint in entry["hints"]),
             places=tuple(Place(**place) for place in entry.get("places", ())),
+            holes=tuple(map(int, entry.get("holes", ()))),
         )
         for entry in data["exercises"]
     )
-    return Grade(str(data["submission"]), exercises, data.get("protected", True) is not False)
+    notes = tuple(map(str, data.get("notes", ())))
+    protected, unreadable = data.get("protected", True) is not False, str(data.get("unreadable", ""))
+    return Grade(str(data["submission"]), exercises, protected, notes, unreadable)
 
 
 def _test(entry: dict[str, Any]) -> TestResult:

@@ -66,7 +66,7 @@ class Grader:
                 passed = [name for name, grade in found.items() if grade.status == "passed"]
                 found[exercise.name] = self.grade_exercise(submission, exercise, passed)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
-        return Grade(submission.name, wanted, self.locked, tuple(submission.notes))
+        return Grade(submission.name, wanted, self.locked, tuple(submission.notes), submission.unreadable)
 
     def grade_exercise(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> ExerciseGrade:
         """Grades one exercise on the submission's own work where that has `passed`, and else on stand-ins."""

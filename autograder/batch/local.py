@@ -7,7 +7,6 @@ tried once more; results are written by the parent alone, one whole file each.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from autograder.course import Course, CourseError, Exercise, GraderError, load_c
 from autograder.grades import ExerciseGrade, Grade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import WorkerError, start_worker
-from autograder.submission import Submission, SubmissionError, read_submission
+from autograder.submission import Submission
 
 TRIES = 2  # of one submission, when the grading process itself dies
 
@@ -53,22 +52,6 @@ class Setting:
         """A warm grader of its own."""
         course = load_course(self.root)
         return Grader.start(course, course.select(self.exercises), EVERYTHING, start_worker(), locked=self.locked)
-
-
-def read_all(paths: Sequence[Path], course: Course) -> Iterator[Submission]:
-    """Reads submissions; one that cannot be read is one whose every exercise cannot. Equal names are numbered."""
-    taken: set[str] = set()
-    for path in paths:
-        try:
-            submission = read_submission(path, course)
-        except SubmissionError as error:
-            sentence = f"The submission was not graded: {error}."
-            submission = Submission(path.resolve().stem, {}, dict.fromkeys(course.names, sentence))
-        # A submission may itself be called "ada (2)", and must not get the place of another one.
-        numbered = (f"{submission.name} ({number})" for number in itertools.count(2))
-        name = next(name for name in itertools.chain([submission.name], numbered) if name not in taken)
-        taken.add(name)
-        yield Submission(name, submission.sources, submission.problems, submission.notes)
 
 
 def prepare(
@@ -141,7 +124,8 @@ def _grade_here(setting: Setting, jobs: Sequence[Job]) -> Iterator[tuple[Job, Gr
 def reused(setting: Setting, job: Job) -> Grade:
     """The grade of a job whose every exercise is known."""
     exercises = tuple(job.known[name] for name in setting.exercises)
-    return Grade(job.submission.name, exercises, setting.locked, job.submission.notes)
+    submission = job.submission
+    return Grade(submission.name, exercises, setting.locked, submission.notes, submission.unreadable)
 
 
 def given_up(setting: Setting, job: Job) -> Grade:

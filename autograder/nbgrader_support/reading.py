@@ -24,6 +24,7 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.utils import is_grade
 from traitlets import Unicode
 
+from autograder.archives import read_regular
 from autograder.course import CourseError, load_course
 from autograder.grades import ExerciseGrade, Grade
 from autograder.isolation.near.protection import missing_locks
@@ -31,7 +32,7 @@ from autograder.nbgrader_support.names import exercise_of
 from autograder.nbgrader_support.sanitize import FILTERS
 from autograder.nbgrader_support.service import GradingService
 from autograder.notebooks import Cell, NotebookError, cells_of, module_of
-from autograder.submission import MAX_NOTEBOOK, read_regular, read_submission
+from autograder.submission import MAX_NOTEBOOK, read_submission
 
 _NEW = {"code": new_code_cell, "markdown": new_markdown_cell, "raw": new_raw_cell}
 

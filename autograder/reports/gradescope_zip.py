@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,13 +15,14 @@ _PLAIN = ("course.toml", "pyproject.toml", "constraints.txt", "install.py", "REA
 _TIME = (2000, 1, 1, 0, 0, 0)  # the same course gives the same bytes
 
 
-def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trust: bool) -> None:
+def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trust: bool, assignment: str = "") -> None:
     """Writes the zip, whole or not at all.
 
     Args:
         course: the course.
         path: where to.
         exercises: what the assignment grades.
+        assignment: the name of the assignment in course.toml.
         trust: run submissions unprotected, where Gradescope's machines have no locks.
 
     Raises:
@@ -29,6 +31,7 @@ def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trus
     """
     options = [f"--exercise {exercise.name}" for exercise in exercises] if exercises != course.exercises else []
     options += ["--trust-submissions"] if trust else []
+    options += [f"--assignment {shlex.quote(assignment)}"] if assignment else []
     run = (_TEMPLATES / "run_autograder").read_text(encoding="utf-8").replace("{options}", " ".join(options))
     try:
         with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
