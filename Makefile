@@ -64,7 +64,7 @@ tour: .venv/installed  ## inside the real model, a picture at every step
 	@$(INSTALL) --extra dev
 	@touch $@
 
-.PHONY: exercises verify mutants fuzz test quick lint bench release site nbgrader upgrade
+.PHONY: exercises verify mutants fuzz test quick lint bench release pictures site nbgrader upgrade
 
 exercises: .venv/developing  ## exercises/ from solutions/
 	@$(RUN) exercises
@@ -77,6 +77,9 @@ mutants: .venv/developing  ## the suites, measured by generated mutants
 
 release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there
 	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)')
+
+pictures: .venv/developing  ## the pictures in README.md
+	@$(BIN)/python -P tools/pictures.py
 
 site: .venv/developing  ## the course as pages for the browser: DIR=build/site
 	@$(RUN) site $(or $(DIR),build/site)

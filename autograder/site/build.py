@@ -22,11 +22,10 @@ from autograder.files import PROGRAM, TEMPLATES
 from autograder.site.drawing import as_svg
 from autograder.site.figures import Picture, draw_all
 from autograder.site.lessons import Lesson
-from autograder.site.terminal import transcript_svg
+from autograder.site.terminal import walk_svg
 
 _TEMPLATES = TEMPLATES / "site"
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
-_WALK = re.compile(r"```console\n(.*?)\n```", re.DOTALL)
 # What the theme leaves unsaid to those who hear a page: a heading's level, and which side is which.
 _SAID = {
     'role="heading"': 'role="heading" aria-level="2"',
@@ -160,12 +159,9 @@ def _contents(course: Course, docs: list[str]) -> Iterator[tuple[str, list[str]]
 
 
 def _terminal(course: Course) -> str:
-    """The walk's screens as a recorded terminal; where the course has no walk, nothing."""
-    for page in (course.root / "docs" / "walk.md", course.root / "README.md"):
-        if page.is_file() and (screens := _WALK.findall(_read(page))):
-            screens = [screen for screen in screens if "✗" in screen or "passes:" in screen]
-            return transcript_svg("make watch", screens[:2]) if screens else ""
-    return ""
+    """The walk as a recorded terminal; where the course has no walk, nothing."""
+    page = course.root / "docs" / "walk.md"
+    return walk_svg(_read(page)) if page.is_file() else ""
 
 
 def _said(page: str) -> str:

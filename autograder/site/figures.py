@@ -44,11 +44,12 @@ class Picture:
 def draw_all(course: Course, processes: int) -> dict[str, Picture]:
     """Each exercise's picture, by name; without those that cannot be drawn here, for lack of a model, say."""
     with ThreadPoolExecutor(max(processes, 1)) as pool:
-        drawn = pool.map(lambda name: _picture(course, name), course.names)
-    return {name: picture for name, picture in zip(course.names, drawn, strict=True) if picture}
+        drawn = pool.map(lambda name: picture(course, name), course.names)
+    return {name: found for name, found in zip(course.names, drawn, strict=True) if found}
 
 
-def _picture(course: Course, name: str) -> Picture | None:
+def picture(course: Course, name: str) -> Picture | None:
+    """An exercise's picture; nothing where it cannot be drawn here."""
     scripts = [course.solution(base) for base in (*foundations(course, course.exercise(name)), name)]
     key = digest(" ".join(digest(path.read_bytes()) for path in scripts))[:16]
     png = course.root / CACHE / f"{name}-{key}.png"

@@ -19,7 +19,14 @@ _STYLES = {
     r"░+": "bright_black",
     r"^n next .*$": "bright_black",
 }
+_SCREEN = re.compile(r"```console\n(.*?)\n```", re.DOTALL)
 _FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
+
+
+def walk_svg(page: str) -> str:
+    """The two screens of a walk that say most: a mistake that is named, and the exercise passed."""
+    screens = [screen for screen in _SCREEN.findall(page) if "✗" in screen or "passes:" in screen]
+    return transcript_svg("make watch", screens[:2]) if screens else ""
 
 
 def transcript_svg(title: str, screens: list[str]) -> str:
