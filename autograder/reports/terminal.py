@@ -18,6 +18,7 @@ from autograder.grades import ExerciseGrade, Grade, TestResult
 from autograder.reports.console import NARROW, has_unicode, is_plain
 
 BAR = 10  # characters
+MORE_TESTS = "These are the tests that you see; the hand-in has more."
 _STYLES = {"passed": "green", "failed": "red", "not_started": "dim", "missing": "yellow"}
 
 
@@ -160,8 +161,8 @@ def _next_step(course: Course, grade: Grade) -> str:
         failed = next(test for test in exercise.tests if test.status != "passed")
         return f"[bold]Next:[/] {file}: {escape(failed.title)}."
     if len(grade.exercises) == 1:
-        return f"You have built {escape(course.exercise(grade.exercises[0].name).built)}."
-    return "[bold green]All done.[/] You have built it all."
+        return f"You have built {escape(course.exercise(grade.exercises[0].name).built)}. [dim]{MORE_TESTS}[/]"
+    return f"[bold green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]"
 
 
 def file_of(name: str) -> str:
