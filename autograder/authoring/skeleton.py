@@ -13,6 +13,7 @@ MARK = "# FINISH ME"
 _REGION = re.compile(
     r"^(?P<indent>[ \t]*)# BEGIN SOLUTION[^\n]*\n.*?^[ \t]*# END SOLUTION[^\n]*$", re.MULTILINE | re.DOTALL
 )
+_MARKED = re.compile(rf"{_REGION.pattern}|{MARK}[ \t]*$", re.MULTILINE | re.DOTALL)
 _HOLE = cst.Ellipsis()
 
 
@@ -47,6 +48,21 @@ def stub(solution: str) -> str:
         return cst.parse_module(text).visit(_Digger()).code
     except cst.ParserSyntaxError as error:
         raise CourseError(f"a solution does not parse: {error.message}") from None
+
+
+def with_one_hole(solution: str) -> dict[int, str]:
+    """The solution with one answer at a time left out, by the line of the answer's mark in the solution."""
+    marks = list(_MARKED.finditer(solution))
+    texts: dict[int, str] = {}
+    for mark in marks:
+        kept = _MARKED.sub(lambda match: match[0] if match.start() == mark.start() else _unmarked(match[0]), solution)  # noqa: B023
+        texts[solution.count("\n", 0, mark.start()) + 1] = stub(kept)
+    return texts
+
+
+def _unmarked(answer: str) -> str:
+    """An answer that is kept: the same lines without their marks."""
+    return re.sub(r"[ \t]*# (?:FINISH ME|BEGIN SOLUTION|END SOLUTION)[^\n]*", "", answer)
 
 
 def stubs(course: Course) -> dict[str, str]:

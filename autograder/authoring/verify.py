@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from autograder.authoring.coursemap import with_map
+from autograder.authoring.coverage import coverage
 from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
@@ -36,6 +37,7 @@ class Report:
     mistakes: int = 0
     caught: int = 0
     diagnosed: int = 0
+    seen: str = ""
     answers: int = 0
     accepted: int = 0
     complaints: list[str] = field(default_factory=list)
@@ -45,7 +47,8 @@ class Report:
         return (
             f"{self.name}: {self.tests} tests, {self.points:g} points, "
             f"mistakes caught {self.caught} of {self.mistakes}, {self.mutants}, "
-            f"diagnosed {self.diagnosed} of {self.mistakes}, right answers accepted {self.accepted} of {self.answers}"
+            f"{self.seen}, diagnosed {self.diagnosed} of {self.mistakes}, "
+            f"right answers accepted {self.accepted} of {self.answers}"
         )
 
 
@@ -126,6 +129,10 @@ class _Verification:
         self.check_stub(stub(solution))
         self.expect_full_marks("the solution", self.grade(solution))
         self.check_mistakes()
+        found = coverage(self.course, self.exercise, self.grader.worker, self.sample)
+        self.report.seen = found.words()
+        for complaint in found.complaints():
+            self.complain(complaint)
         for path in self.course.answers(self.exercise.name):
             self.report.answers += 1
             label = f"the right answer {path.stem}"

@@ -16,7 +16,7 @@ from autograder.course import Course, CourseError, GraderError
 from autograder.files import digest, replacing
 from autograder.grades import ExerciseGrade
 from autograder.isolation.near.worker import start_worker
-from autograder.reports.terminal import count, state
+from autograder.reports.terminal import MORE_TESTS, count, state
 from autograder.submission import MAX_NOTEBOOK, SubmissionError, read_submission
 from autograder.term.assignments import Assignment, due, find
 
@@ -101,6 +101,7 @@ def _show(console: Console, grades: tuple[ExerciseGrade, ...]) -> None:
         console.print(f"  {grade.name}: {state(grade)}")
     if open_ones:
         console.print("You can hand in unfinished work: what is right counts.")
+    console.print(MORE_TESTS)
 
 
 def _agreed() -> bool:

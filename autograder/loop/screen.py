@@ -14,7 +14,7 @@ from autograder.course import Course, holes
 from autograder.loop.state import Memory, Standing, text_digest
 from autograder.loop.watch import Watch
 from autograder.reports.console import NARROW, has_unicode, is_plain
-from autograder.reports.terminal import bar, count, file_of, mark, print_tests, print_trouble, state
+from autograder.reports.terminal import MORE_TESTS, bar, count, file_of, mark, print_tests, print_trouble, state
 from autograder.submission import Submission
 from autograder.term.assignments import assignments, due, whole
 
@@ -89,7 +89,7 @@ def print_course(console: Console, course: Course, memory: Memory, submission: S
     for line in _deadlines(course, passed):
         console.print(line, markup=False)
     if following is None:
-        console.print("[green]All done.[/] You have built it all.")
+        console.print(f"[green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]")
     else:
         console.print(f"[bold]Next:[/] {escape(course.exercise(following).title)}, in {file_of(following)}.")
 
@@ -135,7 +135,7 @@ def _print_exercise(console: Console, watch: Watch) -> None:
         if grade.status == "passed":
             console.print(f"[green]Passed.[/] You have built {escape(exercise.built)}.")
             if watch.finished:
-                console.print("[bold green]All done.[/] You have built it all.")
+                console.print(f"[bold green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]")
         else:
             print_trouble(console, grade, whole=False)
     for more in (watch.hint, watch.picture):

@@ -20,6 +20,7 @@ from autograder.reports.gates import markup, name, terminal
 
 BAR = 10  # characters
 NAMED = 4  # exercises of one status that a line of the table names
+MORE_TESTS = "These are the tests that you see; the hand-in has more."
 _STYLES = {"passed": "green", "failed": "red", "not_started": "dim", "missing": "yellow"}
 
 
@@ -205,8 +206,8 @@ def _next_step(course: Course, grade: Grade) -> str:
         failed = next(test for test in exercise.tests if test.status != "passed")
         return f"[bold]Next:[/] {file}: {escape(failed.title)}."
     if len(grade.exercises) == 1:
-        return f"You have built {escape(course.exercise(grade.exercises[0].name).built)}."
-    return "[bold green]All done.[/] You have built it all."
+        return f"You have built {escape(course.exercise(grade.exercises[0].name).built)}. [dim]{MORE_TESTS}[/]"
+    return f"[bold green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]"
 
 
 def file_of(name: str) -> str:

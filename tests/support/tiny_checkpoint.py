@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import plain_llama
 
 if TYPE_CHECKING:
     import torch
@@ -76,41 +77,9 @@ def tiny_tokenizer(adds_start: bool = True) -> Tokenizer:
 
 
 def tiny_logits(ids: list[int]) -> np.ndarray:
-    """What the checkpoint's model predicts after each of T ids: float64 `[T, V]`, a Llama in plain NumPy."""
-    weights = {name: tensor.double().numpy() for name, tensor in _weights().items()}
-    x = weights["model.embed_tokens.weight"][ids]  # [T, C]
-    for layer in range(LAYERS):
-        prefix = f"model.layers.{layer}"
-        part = {name.removeprefix(f"{prefix}."): w for name, w in weights.items() if name.startswith(prefix)}
-        h = _normed(x, part["input_layernorm.weight"])
-        q, k, v = (_heads(h @ part[f"self_attn.{name}_proj.weight"].T) for name in "qkv")
-        k, v = (np.repeat(group, HEADS // KV_HEADS, axis=0) for group in (_turned(k), v))
-        scores = _turned(q) @ k.swapaxes(1, 2) / np.sqrt(WIDTH // HEADS)  # [H, T, T]
-        scores[:, ~np.tri(len(ids), dtype=bool)] = -np.inf
-        attention = np.exp(scores - scores.max(-1, keepdims=True))
-        mixed = (attention / attention.sum(-1, keepdims=True)) @ v  # [H, T, D]
-        x = x + mixed.swapaxes(0, 1).reshape(len(ids), WIDTH) @ part["self_attn.o_proj.weight"].T
-        h = _normed(x, part["post_attention_layernorm.weight"])
-        gate = h @ part["mlp.gate_proj.weight"].T
-        gated = gate / (1 + np.exp(-gate)) * (h @ part["mlp.up_proj.weight"].T)  # SwiGLU
-        x = x + gated @ part["mlp.down_proj.weight"].T
-    return np.asarray(_normed(x, weights["model.norm.weight"]) @ weights["lm_head.weight"].T)
-
-
-def _normed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return np.asarray(x / np.sqrt((x**2).mean(-1, keepdims=True) + EPS) * weight)
-
-
-def _heads(x: np.ndarray) -> np.ndarray:
-    return x.reshape(len(x), -1, WIDTH // HEADS).swapaxes(0, 1)  # [H, T, D]
-
-
-def _turned(x: np.ndarray) -> np.ndarray:
-    """The rotary embedding, half against half."""
-    half = x.shape[-1] // 2
-    angles = np.outer(np.arange(x.shape[1]), BASE ** (-np.arange(half) / half))
-    a, b = x[..., :half], x[..., half:]
-    return np.concatenate([a * np.cos(angles) - b * np.sin(angles), b * np.cos(angles) + a * np.sin(angles)], -1)
+    """What the checkpoint's model predicts after each of T ids: float64 `[T, V]`, by a Llama in plain NumPy."""
+    weights = {name.removeprefix("model."): tensor.double().numpy() for name, tensor in _weights().items()}
+    return plain_llama.logits(weights, ids, HEADS, BASE, EPS)
 
 
 def _vocabulary() -> tuple[dict[str, int], list[tuple[str, str]]]:

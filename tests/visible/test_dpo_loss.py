@@ -5,7 +5,7 @@ import math
 import torch
 from hypothesis import given
 
-from autograder.suites import assert_close, assert_shape, points, tensors
+from autograder.suites import assert_close, assert_dtype, assert_shape, points, tensors
 
 # Words: 0 `Sky:`, 1 `blue`, 2 `.`, 3 padding. A number added to all logits of a place changes nothing.
 LABELS = torch.tensor([[0, 1, 2, 3]])
@@ -17,16 +17,28 @@ LOGITS = PROBABILITIES.log() + torch.tensor([[[2.0], [-1.0], [0.5], [4.0]]])
 
 @points(0.5, "The answer of the worked example has log-probability log 0.3")
 def test_worked_example(dpo_loss):
-    """`blue` has probability 0.5 and `.` has 0.6, both from the logits one place earlier. The logarithms add up."""
+    """`blue` has probability 0.5 and `.` has 0.6, both from the logits one place earlier. The logarithms add up.
+
+    A number added to all logits of a place changes nothing, not even a large one. float64 stays float64.
+    """
     mask = torch.tensor([[False, True, True, False]])
     expected = torch.tensor([math.log(0.5) + math.log(0.6)], dtype=torch.float64)
-    assert_close(dpo_loss.sequence_log_probs(LOGITS, LABELS, mask), expected, terms=4, scale=4.0)
+    for added in (0.0, 1000.0):
+        result = dpo_loss.sequence_log_probs(LOGITS + added, LABELS, mask)
+        assert_close(result, expected, terms=4, scale=4.0 + added)
+        assert_dtype(result, torch.float64)
+    impossible = torch.tensor([[[0.0, 1000.0], [0.0, 0.0]]])  # the label has a probability too small for a float
+    ids, mask = torch.tensor([[1, 0]]), torch.tensor([[False, True]])
+    assert_close(dpo_loss.sequence_log_probs(impossible, ids, mask), torch.tensor([-1000.0]))
 
 
 @points(0.5, "Each sequence of a batch has its own mask")
 def test_masks_of_a_batch(dpo_loss):
-    """Only labels where the mask is True count, row by row: the rest of a row adds nothing. One number per sequence."""
-    mask = torch.tensor([[False, True, False, False], [False, False, True, False], [False, True, True, True]])
+    """Only labels where the mask is True count, row by row: the rest of a row adds nothing. One number per sequence.
+
+    The first label never counts: nothing predicts it.
+    """
+    mask = torch.tensor([[True, True, False, False], [False, False, True, False], [False, True, True, True]])
     result = dpo_loss.sequence_log_probs(LOGITS.expand(3, -1, -1), LABELS.expand(3, -1), mask)
     expected = torch.tensor([0.5, 0.6, 0.5 * 0.6 * 0.4], dtype=torch.float64).log()
     assert_close(result, expected, terms=4, scale=4.0)
@@ -52,9 +64,14 @@ def test_beta(dpo_loss):
 @points(0.5, "A policy that still equals its reference has loss log 2")
 @given(chosen=tensors((3,), -50, 0), rejected=tensors((3,), -50, 0))
 def test_untrained(dpo_loss, chosen, rejected):
-    """Only what has changed since the reference counts. With no change, each margin is 0: -log sigmoid(0) is log 2."""
-    loss = dpo_loss.dpo_loss(chosen, rejected, chosen, rejected, beta=0.5)
-    assert_close(loss, torch.tensor(math.log(2)), terms=4)
+    """Only what has changed since the reference counts. With no change, each margin is 0: -log sigmoid(0) is log 2.
+
+    The slope there is half of β, shared among the pairs: chosen answers are pulled up, and rejected ones down.
+    """
+    found = dpo_loss.dpo_loss.gradients(chosen, rejected, chosen.clone(), rejected.clone(), beta=0.5)
+    assert_close(found.value, torch.tensor(math.log(2)), terms=4)
+    assert_close(found.args[0], torch.full((3,), -0.25 / 3), terms=8)
+    assert_close(found.args[1], torch.full((3,), 0.25 / 3), terms=8)
 
 
 @points(0.5, "A margin of ±1000 does not overflow")

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-from autograder.suites import Mismatch, assert_close, assert_equal, points
+from autograder.suites import Mismatch, assert_close, assert_dtype, assert_equal, points
 
 C, H = 4, 2
 NAMES = ("q_proj", "k_proj", "v_proj", "out_proj")
@@ -58,15 +58,23 @@ def test_worked_example(kv_cache):
 
 @points(0.75, "The cache holds what was appended, in order")
 def test_append(kv_cache):
-    """`append` puts new positions behind the old ones and returns all keys and values; `len` counts the positions."""
+    """`append` puts new positions behind the old ones and returns all keys and values; `len` counts the positions.
+
+    They keep their dtype, here float64.
+    """
     cache = kv_cache.KVCache()
-    key, value = normal(1, 2, 3, 5, 4), normal(2, 2, 3, 5, 4)  # two texts, three heads, five positions
+    key, value = (
+        normal(1, 2, 3, 5, 4).double(),
+        normal(2, 2, 3, 5, 4).double(),
+    )  # two texts, three heads, five positions
     if (length := len(cache)) != 0:
         raise Mismatch(f"a new cache has the length {length} instead of 0", None, None)
     for begin, end in ((0, 1), (1, 4), (4, 5)):
         keys, values = cache.append(key[:, :, begin:end], value[:, :, begin:end])
         assert_equal(keys, key[:, :, :end])
         assert_equal(values, value[:, :, :end])
+        assert_dtype(keys, torch.float64)
+        assert_dtype(values, torch.float64)
         if (length := len(cache)) != end:
             raise Mismatch(f"the length is {length} after {end} positions", None, None)
 
@@ -91,8 +99,12 @@ def test_token_by_token(kv_cache):
 
 @points(0.5, "Several new tokens after old ones")
 def test_pieces(kv_cache):
-    """New tokens that come together see all that is in the cache, themselves, and the earlier ones among them."""
-    layer, cache, x = loaded(kv_cache), kv_cache.KVCache(), normal(5, 1, 7, C)
-    expected = whole(x)
+    """New tokens that come together see all that is in the cache, themselves, and the earlier ones among them.
+
+    Two texts with a cache each may take turns: what is remembered is in the caches, and nowhere else.
+    """
+    layer, cache, other, x = loaded(kv_cache), kv_cache.KVCache(), kv_cache.KVCache(), normal(5, 1, 7, C)
+    expected, turned = whole(x), whole(-x)
     for begin, end in ((0, 2), (2, 5), (5, 7)):
         assert_close(layer(x[:, begin:end], cache), expected[:, begin:end], terms=50)
+        assert_close(layer(-x[:, begin:end], other), turned[:, begin:end], terms=50)

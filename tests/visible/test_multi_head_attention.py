@@ -45,7 +45,7 @@ def test_merge_undoes_split(multi_head_attention):
 def test_like_pytorch(multi_head_attention):
     """With the same weights, `nn.MultiheadAttention` must give the same numbers, here for two texts of five words.
 
-    It keeps the weights of q, k and v in one matrix, one below the other.
+    It keeps the weights of q, k and v in one matrix, one below the other. The gradients are the same as well.
     """
     B, T, C, num_heads = 2, 5, 12, 3
     generator = torch.Generator().manual_seed(0)
@@ -60,16 +60,20 @@ def test_like_pytorch(multi_head_attention):
             "out_proj.bias": weights["out_proj.bias"],
         }
     )
-    wanted, _ = layer(x.double(), x.double(), x.double())
+    leaf, cotangent = x.double().requires_grad_(), torch.randn(B, T, C, generator=generator)
+    wanted, _ = layer(leaf, leaf, leaf)
     attention = load(multi_head_attention.MultiHeadAttention(C, num_heads), weights)
     assert_close(attention(x), wanted.detach(), terms=8 * C + T)  # sums of C, D, T and C terms, one after the other
+    (slope,) = torch.autograd.grad(wanted, leaf, cotangent.double())
+    assert_close(attention.gradients(x, cotangent=cotangent).args[0], slope, digits=4)
 
 
-@points(0.75, "Behind a causal mask the future changes nothing")
+@points(0.75, "Behind a mask, what it hides changes nothing")
 def test_causal_mask(multi_head_attention):
     """True in the mask means that a query (row) may attend a key (column).
 
-    When the last of four words changes, the results for the first three stay as they are.
+    When the last of four words changes, the results for the first three stay as they are. With a mask `[B, 1, 1, T]`
+    each text hides words of its own, here the first text its last word.
     """
     generator = torch.Generator().manual_seed(1)
     x, weights = torch.randn(1, 4, 8, generator=generator), random_weights(8, generator)
@@ -84,6 +88,11 @@ def test_causal_mask(multi_head_attention):
     assert_close(after[:, :3], before[:, :3], terms=64)
     if torch.allclose(after[:, 3], before[:, 3], atol=1e-3):
         raise Mismatch("the last result does not change when the last word does", after, None)
+    both, changed = torch.cat([x, x]), torch.cat([other, x])
+    padding = torch.tensor([[True, True, True, False], [True, True, True, True]])[:, None, None, :]
+    before, after = attention(both, mask=padding), attention(changed, mask=padding)
+    assert_close(after[:, :3], before[:, :3], terms=64)
+    assert_close(before[1], attention(x)[0], terms=64)
 
 
 @points(0.25, "A number of heads that does not fit is refused")

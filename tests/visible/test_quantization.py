@@ -7,6 +7,7 @@ from autograder.suites import (
     Mismatch,
     arrays,
     assert_close,
+    assert_dtype,
     assert_equal,
     assert_raises_value_error,
     assert_shape,
@@ -29,14 +30,16 @@ def test_worked_example(quantization):
     assert_shape(scale, ())
     assert_close(np.float32(scale), np.float32(0.01), terms=4)
     assert_equal(quantized, np.array([[50, -127, 3, 100]], np.int8))
+    assert_dtype(quantized, np.int8)
 
 
 @points(0.5, "With `per_row`, each row has its own scale")
 def test_scale_of_each_row(quantization):
-    """The second row's weights are a hundredth of the first's, and so is its scale: a column, [out, 1]."""
-    quantized, scale = quantize(quantization, np.array([[1.27, 0.5, -0.2], [0.0127, -0.005, 0.002]]), per_row=True)
+    """The second row's weights are far smaller than the first's, and so is its scale: a column, [out, 1]."""
+    first = np.array([1.27, 0.5, -0.2])
+    quantized, scale = quantize(quantization, np.array([first, first * [1e-12, -1e-12, -1e-12]]), per_row=True)
     assert_shape(scale, (2, 1))
-    assert_close(np.float32(scale), np.float32([[0.01], [0.0001]]), terms=4)
+    assert_close(np.asarray(scale, float) * [[1], [1e12]], np.array([[0.01], [0.01]]), digits=6)
     assert_equal(quantized, np.array([[127, 50, -20], [127, -50, 20]], np.int8))
 
 
@@ -49,6 +52,7 @@ def test_round_trip(quantization, weights):
         quantized, scale = quantize(quantization, weights, per_row=per_row)
         back = quantization.dequantize(quantized, scale)
         assert_shape(back, weights.shape, like=weights)
+        assert_dtype(back, np.float32)
         # A thousandth of a step covers the roundings of float32, each of which is 127 · 6e-8 steps at most.
         wrong = np.abs(back - weights) > 0.501 * np.broadcast_to(scale, weights.shape)
         if wrong.any():
@@ -62,12 +66,20 @@ def test_zeros_stay_zero(quantization):
         quantized, scale = quantize(quantization, np.zeros((2, 3)), per_row=per_row)
         assert_equal(quantized, np.zeros((2, 3), np.int8))
         assert_equal(bool(np.all(np.asarray(scale) > 0)), True)
+    quantized, scale = quantize(quantization, np.array([[0.0, 0.0], [1.27, -0.5]]), per_row=True)
+    assert_equal(quantized, np.array([[0, 0], [127, -50]], np.int8))
+    assert_equal(bool(np.all(np.asarray(scale) > 0)), True)
 
 
 @points(0.5, "What a model weighs")
 def test_what_a_model_weighs(quantization):
-    """float32 takes 4 bytes a weight, int8 one, and two int4 share one; any other name is an error."""
+    """float32 takes 4 bytes a weight, bfloat16 two, int8 one; two int4 share one, and an odd one has a byte to itself.
+
+    Any other name is an error.
+    """
     assert_equal(quantization.memory_bytes(7_000_000_000, "float32"), 28_000_000_000)
     assert_equal(quantization.memory_bytes(1000, "int8"), 1000)
     assert_equal(quantization.memory_bytes(1000, "int4"), 500)
+    assert_equal(quantization.memory_bytes(1001, "int4"), 501)
+    assert_equal(quantization.memory_bytes(10, "bfloat16"), 20)
     assert_raises_value_error(quantization.memory_bytes, 1000, "int7")
