@@ -15,6 +15,7 @@ from autograder.batch.cores import available
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
+from autograder.reports.commands import add_commands as add_term_commands
 from autograder.reports.console import open_console
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     hint.set_defaults(run=_hint)
 
     add_commands(commands)
+    add_term_commands(commands)
 
     exercises = commands.add_parser("exercises", help="write exercises/ from solutions/")
     exercises.set_defaults(run=_exercises)
@@ -130,7 +132,7 @@ def _add_assignment(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reports(parser: argparse.ArgumentParser) -> None:
-    help_text = "junit, github, markdown, gitlab, gradescope, csv, student or class; printed without a path"
+    help_text = "junit, github, markdown, gitlab, gradescope, prairielearn, classroom50, csv, student or class"
     parser.add_argument("--report", action="append", default=[], metavar="FORMAT[=PATH]", help=help_text)
 
 

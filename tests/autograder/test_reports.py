@@ -42,7 +42,10 @@ from autograder.reports.terminal import print_grades, print_reading, print_troub
 from autograder.submission import Submission
 
 FORMATS_HERE = Path(__file__).parent / "formats"
-NASTY = 'O\'Neil, Zoë "Z" <script>alert(1)</script>\n::error::x\n  ::add-mask::y ##[error]z | `#` \x00\x1b[2J\x9b\u202e\ud800'
+NASTY = (
+    'O\'Neil, Zoë "Z" <script>alert(1)</script>\n::error::x\n  ::add-mask::y ##[error]z'
+    " | `#` \x00\x1b[2J\x9b\u202e\ud800"
+)
 
 
 @pytest.fixture(scope="module")
