@@ -91,7 +91,8 @@ def _check_worth(path: Path, column: str, table: object, worth: float) -> None:
             continue  # "(read only)"
         if abs(theirs - worth) > 1e-6:
             raise CourseError(
-                f"{path}: full marks are {theirs:g} there and {worth:g} here. Set points = {theirs:g} in the assignment."
+                f"{path}: full marks are {theirs:g} there and {worth:g} here. "
+                f"Set points = {theirs:g} in the assignment."
             )
 
 
