@@ -15,6 +15,7 @@ from autograder.batch.cores import available
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
+from autograder.reports.commands import add_commands as add_term_commands
 from autograder.reports.console import open_console
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="prove the course: stubs, solutions, mistakes, right answers")
     verify.add_argument("exercises", nargs="*", metavar="EXERCISE")
     verify.add_argument("--sample", type=int, default=1, metavar="N", help="only every N-th known mistake")
+    verify.add_argument("--mistake", default="", metavar="ID", help="only this known mistake, and nothing else")
     verify.set_defaults(run=_verify)
 
     mutants = commands.add_parser("mutants", help="measure the suites by generated mutants of the solutions")
@@ -125,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     hint.set_defaults(run=_hint)
 
     add_commands(commands)
+    add_term_commands(commands)
 
     exercises = commands.add_parser("exercises", help="write exercises/ from solutions/")
     exercises.set_defaults(run=_exercises)
@@ -136,7 +139,7 @@ def _add_assignment(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reports(parser: argparse.ArgumentParser) -> None:
-    help_text = "junit, github, markdown, gitlab, gradescope, csv, student or class; printed without a path"
+    help_text = "junit, github, markdown, gitlab, gradescope, prairielearn, classroom50, csv, student or class"
     parser.add_argument("--report", action="append", default=[], metavar="FORMAT[=PATH]", help=help_text)
 
 
@@ -167,6 +170,7 @@ def _check(options: argparse.Namespace, course: Course) -> int:
 def _grade(options: argparse.Namespace, course: Course) -> int:
     if absent := [path for path in options.submissions if not path.exists()]:
         raise UsageError(f"There is no {absent[0]}.")
+    from autograder.batch.alike import alike, grade_of
     from autograder.batch.cluster import grade_on
     from autograder.batch.local import Setting, grade_all, prepare
     from autograder.batch.reading import read_all
@@ -200,15 +204,17 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     elif options.handed_in or options.roster:
         raise UsageError("--handed-in and --roster go with results: say where to with --out DIR.")
     jobs = [prepare(s, course, exercises, None if options.force else results, locked) for s in submissions]
+    leaders, followers = alike(jobs)
     with progress(len(jobs)) as advance:
-        for job, grade, fresh in run(setting, jobs, options.processes or len(available())):
-            grades[grade.submission] = grade
-            try:
-                if results and fresh:
-                    results.write(grade, job.keys or keys(course, exercises, job.submission), job.submission)
-            except ResultError as error:
-                failures.append(f"{error}.")
-            advance()
+        for leader, found, fresh in run(setting, leaders, options.processes or len(available())):
+            for job in (leader, *followers.get(leader.submission.name, ())):
+                grades[job.submission.name] = grade = found if job is leader else grade_of(job, found)
+                try:
+                    if results and fresh:
+                        results.write(grade, job.keys or keys(course, exercises, job.submission), job.submission)
+                except ResultError as error:
+                    failures.append(f"{error}.")
+                advance()
     ordered = [grades[job.submission.name] for job in jobs]
     if options.json:
         print(json.dumps([as_json(grade) for grade in ordered], indent=2))
@@ -237,9 +243,9 @@ def _verify(options: argparse.Namespace, course: Course) -> int:
 
     complaints = []
     selected, sample = course.select(options.exercises), max(options.sample, 1)
-    for report in verify(course, selected, processes=len(available()), sample=sample):
+    for report in verify(course, selected, processes=len(available()), sample=sample, mistake=options.mistake):
         if report.name != "files":
-            print(report.line(), flush=True)
+            print(report.line(), *(f"  {line}" for line in report.undiagnosed), sep="\n", flush=True)
         complaints += report.complaints
     for complaint in complaints:
         print(f"! {complaint}")

@@ -13,13 +13,16 @@ from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
 from autograder.course import Course, CourseError, Exercise, load_course
-from autograder.diagnosis.catalogue import known_mistakes
+from autograder.diagnosis.catalogue import UNWRITTEN, known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import Worker, start_worker
 from autograder.submission import Submission
 from autograder.suites.runner import Effort
+from autograder.term.assignments import assignments, whole
+
+POINTS, MISTAKES, ANSWERS = 10.0, 12, 4  # what docs/writing-exercises.md asks of an exercise
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Report:
     """What `verify` found out about one exercise.
 
     Attributes:
+        undiagnosed: the known mistakes that are not named to a student who makes them, and why.
         complaints: what is wrong, in sentences; empty when the exercise is in order.
     """
 
@@ -40,6 +44,7 @@ class Report:
     seen: str = ""
     answers: int = 0
     accepted: int = 0
+    undiagnosed: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def line(self) -> str:
@@ -52,10 +57,27 @@ class Report:
         )
 
 
-def verify(course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1) -> Iterator[Report]:
-    """Verifies exercises side by side, with every `sample`-th mistake; gives their reports in the course's order."""
-    yield Report("files", complaints=[*stray_files(course)])
-    jobs = [(course.root, exercise.name, sample) for exercise in exercises]
+def verify(
+    course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1, mistake: str = ""
+) -> Iterator[Report]:
+    """Verifies exercises side by side; gives their reports in the course's order.
+
+    Args:
+        course: the course.
+        exercises: which.
+        processes: how many at a time.
+        sample: only every so-many-th known mistake.
+        mistake: the one known mistake that is looked at, and nothing else of its exercise.
+
+    Raises:
+        CourseError: no exercise has this mistake.
+    """
+    if mistake:
+        exercises = [e for e in exercises if mistake in {known.id for known in known_mistakes(course, e.name)}]
+        if not exercises:
+            raise CourseError(f"There is no known mistake {mistake!r}.")
+    yield Report("files", complaints=[] if mistake else [*_files(course)])
+    jobs = [(course.root, exercise.name, sample, mistake) for exercise in exercises]
     if processes == 1 or len(jobs) == 1:
         try:
             yield from map(_verify_one, jobs)
@@ -69,6 +91,15 @@ def verify(course: Course, exercises: Sequence[Exercise], processes: int, sample
         reports = {job: pool.submit(_verify_one, job) for job in longest_first}
         for job in jobs:
             yield reports[job].result()
+
+
+def _files(course: Course) -> Iterator[str]:
+    yield from stray_files(course)
+    try:
+        assignments(course)
+        whole(course)
+    except CourseError as error:
+        yield str(error)
 
 
 def _size(path: Path) -> int:
@@ -95,13 +126,13 @@ def stray_files(course: Course) -> Iterator[str]:
         yield "the map of the exercises in README.md is not what course.toml gives: run `make exercises`"
 
 
-def _verify_one(job: tuple[Path, str, int]) -> Report:
+def _verify_one(job: tuple[Path, str, int, str]) -> Report:
     course = load_course(job[0])
     exercise = course.exercise(job[1])
     report = Report(exercise.name)
     try:
         grader = Grader.start(course, [exercise], EVERYTHING, _worker(), locked=False)
-        _Verification(course, exercise, grader, report, job[2]).run()
+        _Verification(course, exercise, grader, report, *job[2:]).run()
     except (CourseError, OSError) as error:
         report.complaints.append(str(error))
     return report
@@ -120,12 +151,17 @@ class _Verification:
     grader: Grader
     report: Report
     sample: int
+    mistake: str = ""
 
     def run(self) -> None:
         tests = self.grader.suites.tests(self.exercise.name)
         self.report.tests, self.report.points = len(tests), sum(test.worth for test in tests)
         solution = self.course.solution(self.exercise.name).read_text(encoding="utf-8")
         self.report.mutants = standing(self.course, self.exercise.name)
+        if self.mistake:
+            self.check_mistakes()
+            return
+        self.check_guide()
         self.check_stub(stub(solution))
         self.expect_full_marks("the solution", self.grade(solution))
         self.check_mistakes()
@@ -161,8 +197,21 @@ class _Verification:
         if begun.status != "failed":
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
 
+    def check_guide(self) -> None:
+        """What docs/writing-exercises.md asks of every exercise, in numbers."""
+        if abs(self.report.points - POINTS) > 1e-9:
+            self.complain(f"its tests are worth {self.report.points:g} points, and {POINTS:g} are asked")
+        known = known_mistakes(self.course, self.exercise.name)
+        if len(known) < MISTAKES:
+            self.complain(f"it has {len(known)} known mistakes, and at least {MISTAKES} are asked")
+        if unwritten := [mistake.id for mistake in known if mistake.hint.startswith(UNWRITTEN)]:
+            self.complain(f"the hint of {', '.join(unwritten)} is still to be written")
+        if (number := len(self.course.answers(self.exercise.name))) < ANSWERS:
+            self.complain(f"it has {number} right answers in other styles, and at least {ANSWERS} are asked")
+
     def check_mistakes(self) -> None:
-        for mistake in known_mistakes(self.course, self.exercise.name)[:: self.sample]:
+        wanted = [m for m in known_mistakes(self.course, self.exercise.name) if self.mistake in ("", m.id)]
+        for mistake in wanted[:: self.sample]:
             self.report.mistakes += 1
             grade, diagnosis = self.judge(mistake.source)
             lost = {test.name for test in grade.tests if test.status != "passed"}
@@ -177,6 +226,8 @@ class _Verification:
                 self.report.caught += 1
             named = {hint.mistake for hint in diagnosis.hints()}
             self.report.diagnosed += mistake.id in named
+            if mistake.id not in named:
+                self.report.undiagnosed.append(f"not diagnosed: {mistake.id}: {_why_not(mistake.id, diagnosis)}")
             # With this mistake out of the catalogue, whatever is named is not what was done.
             unknown = {hint.mistake for hint in diagnosis.hints(without=mistake.id)}
             for wrong in (named | unknown) - {mistake.id}:
@@ -191,3 +242,13 @@ class _Verification:
 
     def complain(self, sentence: str) -> None:
         self.report.complaints.append(f"{self.exercise.name}: {sentence}")
+
+
+def _why_not(mistake: str, diagnosis: Diagnosis) -> str:
+    if not diagnosis.wrong:
+        return "no recorded call gives another answer; what shows it stands after the calls"
+    if all(suspect.hint.mistake != mistake for suspect in diagnosis.possible):
+        return "replayed, it gives something else than was recorded, or nothing that tells (random numbers of its own?)"
+    if others := [s.hint.mistake for s in diagnosis.possible if s.hint.mistake != mistake]:
+        return f"the calls fit {', '.join(others)} as well"
+    return f"it does not explain all that goes wrong in {', '.join(sorted(diagnosis.wrong))}"

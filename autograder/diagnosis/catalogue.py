@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from autograder.course import Course, CourseError
 
+UNWRITTEN = "TO BE WRITTEN"  # how the hint of a drafted entry begins
+
 
 @dataclass(frozen=True)
 class Mistake:

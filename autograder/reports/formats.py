@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from autograder.batch.results import ResultError, file_name, read_results
 from autograder.course import Course, CourseError, GraderError
 from autograder.files import write_whole
 from autograder.grades import Grade
+from autograder.reports.disclosure import disclosed
 from autograder.reports.gradebook import Entry
 
 Render = Callable[[Course, Sequence[Entry]], str]
@@ -24,11 +26,13 @@ class Format(NamedTuple):
         module: the module of this package whose `render` writes it.
         suffix: of a file's name.
         each: whether it is about one student, so that several get a file each, in a folder.
+        instructors: whether it is for instructors, who see all of the hidden tests.
     """
 
     module: str
     suffix: str
     each: bool = False
+    instructors: bool = False
 
 
 FORMATS = {
@@ -37,9 +41,11 @@ FORMATS = {
     "markdown": Format("markdown", ".md"),
     "gitlab": Format("gitlab", ".json"),
     "gradescope": Format("gradescope", ".json", each=True),
-    "csv": Format("spreadsheet", ".csv"),
+    "prairielearn": Format("prairielearn", ".json", each=True),
+    "classroom50": Format("classroom50", ".json", each=True),
+    "csv": Format("spreadsheet", ".csv", instructors=True),
     "student": Format("student", ".html", each=True),
-    "class": Format("classroom", ".html"),
+    "class": Format("classroom", ".html", instructors=True),
 }
 
 
@@ -86,16 +92,27 @@ def write_report(wish: str, course: Course, entries: Sequence[Entry]) -> None:
     """
     name, _, path = wish.partition("=")
     form = FORMATS[name]
+    if not form.instructors:
+        now = datetime.now(UTC)
+        entries = [disclosed(course, entry, now) for entry in entries]
     render: Render = import_module(f"autograder.reports.{form.module}").render
     if not path and form.each and len(entries) != 1:
         raise CourseError(f"{name} is about one student, and these are {len(entries)}: give a folder, {name}=FOLDER.")
     if not path:
         sys.stdout.write(render(course, entries))
     elif form.each and (len(entries) != 1 or Path(path).is_dir()):
+        if Path(path).suffix == form.suffix and not Path(path).is_dir():
+            raise CourseError(f"{name} is about one student, and these are {len(entries)}: {path} names one file.")
         for entry in entries:
-            _write(Path(path) / f"{file_name(entry.student)}{form.suffix}", render(course, [entry]))
+            _write(Path(path) / f"{file_name(_page_of(entry, entries))}{form.suffix}", render(course, [entry]))
     else:
         _write(Path(path), render(course, entries))
+
+
+def _page_of(entry: Entry, entries: Sequence[Entry]) -> str:
+    """What an entry's file is called: by name, and where two have one name also by id."""
+    twice = sum(other.student == entry.student for other in entries) > 1
+    return f"{entry.student} {entry.id or entry.grade.submission}" if twice else entry.student
 
 
 def _write(path: Path, text: str) -> None:

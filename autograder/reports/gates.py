@@ -28,7 +28,7 @@ def visible(text: str) -> str:
 
 def uncommanded(text: str) -> str:
     """Text for a standard output that a CI system reads along: no line of it is a command."""
-    return _COMMAND.sub("\\1\\2:\u200b", text).replace("##[", "#\u200b#[").replace("##vso", "#\u200b#vso")
+    return _untagged(_COMMAND.sub("\\1\\2:\u200b", text))
 
 
 def terminal(text: str) -> str:
@@ -60,7 +60,7 @@ def fenced(text: str) -> str:
 
 def command_data(text: str) -> str:
     """What a workflow command says: escaped, no line of it can be a command of its own."""
-    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return _untagged(visible(text)).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def command_property(text: str) -> str:
@@ -84,6 +84,11 @@ def cell(text: str) -> str:
 def xml(text: str) -> str:
     """For XML, printed where a CI system may read along."""
     return re.sub("[\ufffe\uffff]", "\ufffd", uncommanded(visible(text)))
+
+
+def _untagged(text: str) -> str:
+    # Older commands count wherever they stand in a line.
+    return text.replace("##[", "#\u200b#[").replace("##vso", "#\u200b#vso")
 
 
 def _shown(character: str) -> str:

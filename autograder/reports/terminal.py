@@ -61,10 +61,10 @@ def print_trouble(console: Console, exercise: ExerciseGrade, *, whole: bool) -> 
         _print_indented(console, failed[0].feedback, 2)
     elif failed:
         first, *rest = sorted(failed, key=lambda test: test.status != "failed")
-        console.print(f"  {mark(console, first.status)} {escape(first.title)}")
+        console.print(f"  {mark(console, first.status)} {name(first.title)}")
         _print_indented(console, first.feedback, 4)
         for test in rest if whole else ():
-            console.print(f"  {mark(console, test.status)} {escape(test.title)}{_short_reason(test, first)}")
+            console.print(f"  {mark(console, test.status)} {name(test.title)}{_short_reason(test, first)}")
         if rest and not whole:
             console.print(f"  [dim]{len(rest)} more {'does' if len(rest) == 1 else 'do'} not pass yet.[/]")
     for hint in exercise.hints:
@@ -75,7 +75,7 @@ def print_tests(console: Console, exercise: ExerciseGrade) -> None:
     """Every test of an exercise, with its points."""
     for test in exercise.tests:
         points = f"{test.score:g} of {test.max_score:g}"
-        console.print(f"  {mark(console, test.status)} {escape(test.title)} [dim]({points})[/]")
+        console.print(f"  {mark(console, test.status)} {name(test.title)} [dim]({points})[/]")
 
 
 def print_grades(console: Console, grades: Sequence[Grade]) -> None:
@@ -204,7 +204,7 @@ def _next_step(course: Course, grade: Grade) -> str:
         if exercise.status == "error":
             return f"[bold]Next:[/] make {file} load; what is wrong stands above."
         failed = next(test for test in exercise.tests if test.status != "passed")
-        return f"[bold]Next:[/] {file}: {escape(failed.title)}."
+        return f"[bold]Next:[/] {file}: {name(failed.title)}."
     if len(grade.exercises) == 1:
         return f"You have built {escape(course.exercise(grade.exercises[0].name).built)}. [dim]{MORE_TESTS}[/]"
     return f"[bold green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]"

@@ -286,7 +286,7 @@ def test_commands_that_take_an_assignment(tmp_path, monkeypatch, capsys):
     assert "attention" not in out
     assert (course.root / "build" / "week1.zip").is_file()
     assert main(["course", "--plain"]) == 0
-    assert "week1 is due Sun 31 Jan 2127, 23:59 UTC+01:00" in capsys.readouterr().out
+    assert "week1 is due Fri 31 Jan 2127, 23:59 UTC+01:00" in capsys.readouterr().out
     (tmp_path / "ada.py").write_text("")
     (course.root / "exercises" / "softmax.py").write_bytes(course.solution("softmax").read_bytes())
     results = str(tmp_path / "r")

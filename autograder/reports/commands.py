@@ -1,0 +1,67 @@
+"""The commands around a term: `collect`, `fill` and `similar`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autograder.course import Course
+from autograder.reports.gates import terminal
+
+SHOWN = 10  # names that a list gives before it counts the rest
+
+
+def add_commands(commands: Any) -> None:
+    """Adds them to the program's commands."""
+    collect = commands.add_parser("collect", help="lay out a bulk download of Moodle, Canvas, Gradescope, Classroom 50")
+    collect.add_argument("export", type=Path, metavar="EXPORT", help="the zip, or the folder that it was unpacked to")
+    collect.add_argument("folder", type=Path, metavar="DIR", help="new: a folder a submission, and handed-in.csv")
+    collect.add_argument("--roster", type=Path, metavar="CSV", help="the people of the course")
+    collect.set_defaults(run=_collect)
+
+    fill = commands.add_parser("fill", help="fill in the gradebook file that Canvas or Moodle exported")
+    fill.add_argument("gradebook", type=Path, metavar="GRADEBOOK", help="the file as it was exported")
+    fill.add_argument("results", nargs="+", type=Path, metavar="RESULTS", help="or one CSV of `nbgrader export`")
+    fill.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to; the export stays as it is")
+    fill.add_argument("--assignment", default="", metavar="NAME", help="of course.toml")
+    fill.add_argument("--column", default="", metavar="NAME", help="the column to fill (the assignment's)")
+    fill.add_argument("--roster", type=Path, metavar="CSV", help="the people of the course")
+    fill.set_defaults(run=_fill)
+
+
+def _collect(options: argparse.Namespace, course: Course) -> int:
+    from autograder.term.exports import collect
+    from autograder.term.roster import Roster, read_roster
+
+    roster = read_roster(options.roster) if options.roster else Roster()
+    summary = collect(options.export, options.folder, roster)
+    files = sum(len(one.files) for one in summary.submissions)
+    print(
+        f"{summary.found} files in the download: {files} in {len(summary.submissions)} submissions, "
+        f"{len(summary.left_out)} left out."
+    )
+    _list("Left out", summary.left_out)
+    _list("Of nobody in the roster", summary.unmatched)
+    _list("Without a submission", summary.idle)
+    print(f"Next: autograder grade {options.folder}/*/ --handed-in {options.folder}/handed-in.csv --out RESULTS")
+    return 0
+
+
+def _fill(options: argparse.Namespace, course: Course) -> int:
+    from autograder.reports.fill import fill_in
+
+    filled = fill_in(
+        course, options.gradebook, options.results, options.out, options.assignment, options.column, options.roster
+    )
+    print(f"Wrote {filled.written} grades into the column {terminal(filled.column)} of {options.out}.")
+    _list("With a grade and without a row", filled.unknown)
+    _list("Without a grade, and left as they were", filled.missing)
+    return 0
+
+
+def _list(what: str, names: Sequence[str]) -> None:
+    if names:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        print(f"{what} ({len(names)}): {terminal(', '.join(' '.join(n.split()) for n in names[:SHOWN]))}{more}.")
