@@ -1,6 +1,4 @@
-"""A lesson's script as a notebook: its cells, something to set up before the first code, something to check after the
-last answer.
-"""
+"""A lesson's script as a notebook, with a cell before its first code and some after the last answer."""
 
 from __future__ import annotations
 
