@@ -35,9 +35,7 @@ def released(small_course, tmp_path_factory):
     origin = folder / "the course.git"
     address = origin.as_uri()
     release(small_course, folder / "students", processes=2, url=address)
-    git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-C", str(folder / "students")]
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "one"]):
-        subprocess.run([*git, *command], check=True)
+    commit(folder / "students")
     subprocess.run(["git", "clone", "-q", "--bare", str(folder / "students"), str(origin)], check=True)
     return folder / "students"
 
@@ -60,6 +58,13 @@ def fresh(tmp_path_factory):
     return folder / "jupyter"
 
 
+def commit(folder):
+    """Makes a repository of a folder."""
+    git = ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-C", str(folder)]
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+
+
 def run(notebook, folder, jupyter):
     """A notebook's cells after all were run, and all that they showed."""
     folder.mkdir(exist_ok=True)
@@ -73,9 +78,8 @@ def run(notebook, folder, jupyter):
     )  # fmt: skip
     cells = json.loads((folder / "ran.ipynb").read_text())["cells"]
     shown = [output for cell in cells for output in cell.get("outputs", ())]
-    return "\n".join(
-        "".join(o.get("text") or o.get("data", {}).get("text/plain") or o.get("evalue", "")) for o in shown
-    )
+    texts = [each.get("text") or each.get("data", {}).get("text/plain") or each.get("evalue", "") for each in shown]
+    return "\n".join(map("".join, texts))
 
 
 def filled(released, course, name, without_picture=True):
@@ -135,12 +139,7 @@ def test_addresses_are_kept_and_linked(released, small_course, tmp_path, monkeyp
     first = (folder / "README.md").read_text()
     badge = "(https://colab.research.google.com/github/ada/course/blob/main/notebooks/softmax.ipynb)"
     assert badge in first
-    for command in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "1"],
-    ):
-        subprocess.run(["git", "-C", str(folder), *command], check=True)
+    commit(folder)
     release(small_course, folder, 1)
     assert (folder / "README.md").read_text() == first
     assert Address.kept(folder) == Address("https://github.com/ada/course.git")

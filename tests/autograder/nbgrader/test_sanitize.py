@@ -48,7 +48,8 @@ def test_nothing_active_is_left(name):
 
 def test_what_is_harmless_stays():
     """Formulas, tables, code, links and emphasis look as before."""
-    text = "**bold** $a < b$ and `x < y`\n\n|a|b|\n|-|-|\n|1|2|\n\n[page](https://example.org)\n\n```python\nx = 1 < 2\n```"
+    text = "**bold** $a < b$ and `x < y`\n\n|a|b|\n|-|-|\n|1|2|\n\n"
+    text += "[page](https://example.org)\n\n```python\nx = 1 < 2\n```"
     html = as_html(new_markdown_cell(text))
     assert "<strong>bold</strong>" in html
     assert "$a &lt; b$" in html
@@ -59,7 +60,7 @@ def test_what_is_harmless_stays():
 
 
 def test_links_and_pipes_are_not_read(classroom, tmp_path):
-    """A link to the solution shows nothing of it, a pipe keeps nobody waiting, and each costs its own exercise alone."""
+    """A link to the solution shows nothing of it, a pipe keeps nobody waiting; each costs its own exercise."""
     right = classroom.right()
     secret = tmp_path / "secret.txt"
     secret.write_text("the hidden tests")
