@@ -1,4 +1,4 @@
-"""A lesson's script as a notebook: its cells, a set-up before the first code, a check after the last answer."""
+"""A lesson's script as a notebook, with a cell before its first code and some after the last answer."""
 
 from __future__ import annotations
 

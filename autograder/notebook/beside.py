@@ -51,7 +51,9 @@ class BesideTheNotebook(MetaPathFinder):
             return None
         if fullname not in course.names:
             return None
-        source = answer(fullname, course, Path.cwd())
+        source, script = answer(fullname, course, Path.cwd()), Path(f"{fullname}.py")
+        if source is not None and script.is_file() and script.read_text(encoding="utf-8", errors="replace") == source:
+            return None  # Python finds it, with its place on the disk
         if source is None and course.stand_in(fullname).is_file():
             source = course.stand_in(fullname).read_text(encoding="utf-8")
             print(

@@ -77,7 +77,7 @@ def _statements(text: str, cell: int, above: int = 0) -> Iterator[_Statement]:
                     yield _Statement("value", name, statement, place)
             case ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_cell_magic"), args=[name, _, inner])):
                 if ast.literal_eval(name) in PYTHON_MAGICS:  # it ran its cell as Python
-                    yield from _statements(ast.literal_eval(inner), cell, above + 1)
+                    yield from _statements(ast.literal_eval(inner), cell, above + node.lineno)
 
 
 def _names(text: str, context: type[ast.expr_context] = ast.Load) -> set[str]:

@@ -64,12 +64,19 @@ class Checks:
             CourseError, GraderError: there is no such exercise, nothing to check yet, or it could not be checked.
         """
         exercise = course.exercise(name or self._notebook(course))
-        history = self.shell.history_manager.input_hist_parsed if self.shell.history_manager else []
-        module = module_in(history, exercise.name, self.shell.user_ns)
+        module = module_in(self._history(), exercise.name, self.shell.user_ns)
         if course.root not in self._services:
             self._services[course.root] = Service("autograder.notebook.checking", str(course.root))
         question = {**module._asdict(), "definitions": sorted(module.definitions)}
         return self._services[course.root].ask({"exercise": exercise.name, "folder": str(Path.cwd()), **question})
+
+    def _history(self) -> list[str]:
+        """The cells that were run, each at its number, as Python; with the empty lines above that IPython takes off."""
+        known = self.shell.history_manager
+        if known is None:
+            return []
+        taken = (_lines_above(raw) for raw in known.input_hist_raw)
+        return ["\n" * lines + text for lines, text in zip(taken, known.input_hist_parsed, strict=False)]
 
     def _notebook(self, course: Course) -> str:
         """The exercise that this notebook is, as far as Jupyter or the editor says."""
@@ -78,3 +85,8 @@ class Checks:
         if name not in course.names:
             raise CourseError(f"Say which exercise to check: %check {course.names[0]}, for instance.")
         return name
+
+
+def _lines_above(cell: str) -> int:
+    """The empty lines at a cell's beginning."""
+    return cell[: len(cell) - len(cell.lstrip())].count("\n")

@@ -9,6 +9,7 @@ from autograder.course import Course, load_course
 
 ROOT = Path(__file__).resolve().parents[2]
 _FILES = ("Makefile", "README.md", "pyproject.toml", "constraints.txt", "install.py", "LICENSE", ".gitignore")
+_FOLDERS = ("docs", "projects", ".devcontainer")
 
 
 def complete_exercises(course: Course) -> list[str]:
@@ -25,7 +26,7 @@ def copy_course(folder: Path, names: list[str]) -> Course:
     for name in _FILES:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder)
-    for whole in ("docs", "projects"):
+    for whole in _FOLDERS:
         shutil.copytree(ROOT / whole, folder / whole, ignore=shutil.ignore_patterns("__pycache__"))
     for name in names:
         for path in (

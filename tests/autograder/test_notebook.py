@@ -54,7 +54,7 @@ def lab(tmp_path, solution):
     text = solution("softmax").replace(*WRONG)
     assert text != solution("softmax")
     course.stub("softmax").write_text(text, encoding="utf-8")
-    settings = {"ServerApp": {"allow_root": True, "ip": "127.0.0.1"}, "IdentityProvider": {"token": ""}}
+    settings = {"ServerApp": {"ip": "127.0.0.1"}, "IdentityProvider": {"token": ""}}
     (tmp_path / "jupyter_server_config.json").write_text(json.dumps(settings))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

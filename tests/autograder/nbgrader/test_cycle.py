@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -75,6 +76,23 @@ def test_writing_again_keeps_every_byte_and_an_instructors_files(classroom, cour
     (classroom.folder / "source" / ASSIGNMENT / "answers.py").write_text("1")
     with pytest.raises(CourseError, match=r"answers\.py is no notebook of this assignment"):
         write_course(course, classroom.folder, exercises, ASSIGNMENT)
+
+
+def test_notebooks_that_are_out_keep_their_names(classroom, course):
+    """An exercise that is added before them renames nothing, so nbgrader can release and grade again."""
+    from autograder.nbgrader_support.authoring import write_course
+
+    classroom.hand_in("ada", classroom.right())
+    classroom.run("autograde", ASSIGNMENT)
+    later = course.exercise("positional_encoding")
+    changed = replace(course, exercises=(later, *(each for each in course.exercises if each != later)))
+    write_course(changed, classroom.folder, changed.select(["softmax", "attention"]), ASSIGNMENT)
+    names = {path.name for path in (classroom.folder / "source" / ASSIGNMENT).glob("*.ipynb")}
+    assert names == {SOFTMAX, ATTENTION}
+    classroom.run("generate_assignment", ASSIGNMENT, "--force")
+    classroom.run("autograde", ASSIGNMENT, "--force")
+    write_course(changed, classroom.folder, [later], "week2")
+    assert (classroom.folder / "source" / "week2" / "01-positional_encoding.ipynb").is_file()
 
 
 def without(notebook, *names):

@@ -105,3 +105,33 @@ def test_formgrader_shows_scores_and_explanations(classroom, server, browser):
     ]
     assert len(scores) == 2
     assert all(float(score) < 10 for score in scores)
+
+
+def test_a_text_cell_gives_itself_no_points(classroom, server, browser):
+    """A script in a student's cell, which would set the points of its own page, runs without the filter alone."""
+    script = "<img src=x onerror=\"document.title = 'mine'\"><script>document.title = 'mine'</script>"
+    notebook = classroom.right()
+    for kind in ("markdown", "raw"):
+        notebook["01-softmax.ipynb"]["cells"].append({"cell_type": kind, "id": kind, "metadata": {}, "source": script})
+    classroom.hand_in("eve", notebook)
+    classroom.run("autograde", ASSIGNMENT)
+    with sqlite3.connect(classroom.folder / "gradebook.db") as book:
+        (submission,) = book.execute(
+            "select s.id from submitted_notebook s join notebook n on s.notebook_id = n.id where n.name = '01-softmax'"
+        ).fetchone()
+    browser.get(f"{server}/formgrader/submissions/{submission}")
+    WebDriverWait(browser, 60).until(lambda page: page.find_element(By.CLASS_NAME, "autograder"))
+    assert browser.title != "mine"
+    assert "<script>document.title" in browser.find_element(By.TAG_NAME, "body").text  # shown, and not run
+
+    config = classroom.folder / "nbgrader_config.py"
+    config.write_text(f"{config.read_text()}\nc.HTMLExporter.filters = {{}}\n")
+    classroom.run("generate_feedback", ASSIGNMENT)
+    (page,) = (classroom.folder / "feedback").rglob("01-softmax.html")
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 60).until(lambda page: page.title == "mine")
+    config.write_text(config.read_text().rpartition("\nc.HTMLExporter.filters")[0])
+    classroom.run("generate_feedback", ASSIGNMENT, "--force")
+    browser.get(page.as_uri())
+    WebDriverWait(browser, 60).until(lambda page: page.find_element(By.CLASS_NAME, "autograder"))
+    assert browser.title != "mine"

@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 
+import psutil
 import pytest
+from jupyter_client.manager import start_new_kernel
 from nbformat.v4 import new_code_cell, new_notebook
 
 STATE = """
@@ -108,3 +111,34 @@ def test_points_are_for_nbgrader(tmp_path, monkeypatch, grading, result):
     told = run(tmp_path, "%load_ext autograder.notebook", "def softmax(scores, axis=-1):\n    pass", "%check softmax")
     assert told[2].startswith("softmax: 0 of 4 points")
     assert told[2].endswith(result or "yet: the cells that define `log_softmax`.")
+
+
+def test_an_interrupt_ends_a_check_and_the_next_one_counts(tmp_path):
+    """After Ctrl-C no late answer is taken for another question's; with the kernel everything ends."""
+    manager, client = start_new_kernel(cwd=str(tmp_path))
+
+    def execute(code):
+        shown = []
+        reply = client.execute_interactive(
+            code, timeout=120, output_hook=lambda message: shown.append(message["content"])
+        )["content"]
+        return reply["status"], "\n".join(_shown({"output_type": "", **each}) for each in shown if "data" in each)
+
+    try:
+        execute("%load_ext autograder.notebook\nimport numpy as np")
+        assert execute("def softmax(scores, axis=-1):\n    return np.exp(scores)")[0] == "ok"
+        assert "differs   at" in execute("%check softmax")[1]
+        execute("def softmax(scores, axis=-1):\n    while True: pass")
+        client.execute("%check softmax")
+        time.sleep(3)
+        manager.interrupt_kernel()
+        assert client.get_shell_msg(timeout=60)["content"]["ename"] == "KeyboardInterrupt"
+        execute("def softmax(scores, axis=-1):\n    return np.ones(7)")
+        assert "the shape is [7] and should be" in execute("%check softmax")[1]
+        kept = psutil.Process(manager.provisioner.pid).children(recursive=True)
+        assert len(kept) == 2  # the grader and its worker, once
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+    _, alive = psutil.wait_procs(kept, timeout=30)
+    assert not alive
