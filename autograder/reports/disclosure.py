@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from autograder.course import Course
-from autograder.grades import ExerciseGrade, Grade, TestResult
+from autograder.grades import ExerciseGrade, Grade, TestResult, TestStatus
 from autograder.reports.gradebook import Entry
 from autograder.term.assignments import Assignment, assignments, whole
 
@@ -65,7 +65,8 @@ def _summed(tests: Sequence[TestResult], name: str = "hidden", title: str = "Hid
     """Several tests as one row, with their points."""
     passed = sum(test.status == "passed" for test in tests)
     score, most = (round(sum(values), 6) for values in zip(*((t.score, t.max_score) for t in tests), strict=True))
-    status = "passed" if passed == len(tests) else "not_run" if all(t.status == "not_run" for t in tests) else "failed"
+    idle = all(test.status == "not_run" for test in tests)
+    status: TestStatus = "passed" if passed == len(tests) else "not_run" if idle else "failed"
     said = f"{passed} of {len(tests)} pass." if name == "hidden" else ""
     return TestResult(name, title, "hidden", status, score, most, said)
 
