@@ -14,7 +14,7 @@ CONSTRAINTS := $(if $(wildcard constraints.txt),--constraint constraints.txt)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . $(CONSTRAINTS)
 	@touch $@
 
-.PHONY: setup check watch course hint notebook submit model train alignment capstone tour
+.PHONY: setup check watch course hint reset notebook submit model train alignment capstone tour
 
 setup: .venv/installed
 
@@ -27,8 +27,11 @@ watch: .venv/installed  ## the same on every save, and on to the next exercise w
 course: .venv/installed  ## what is done, and what is next
 	@$(RUN) course $(if $(PLAIN),--plain)
 
-hint: .venv/installed  ## the next hint: EX=softmax
-	@$(RUN) hint $(EX)
+hint: .venv/installed  ## the next hint; EX=softmax for another exercise, ALL=1 for those that you have read
+	@$(RUN) hint $(EX) $(if $(ALL),--all)
+
+reset: .venv/installed  ## an exercise anew, your text is kept: EX=softmax LEVEL=guided, fading or open
+	@$(RUN) reset $(EX) $(if $(LEVEL),--level $(LEVEL))
 
 notebook: .venv/installed  ## the exercises in JupyterLab; EX=softmax for one
 	@$(BIN)/python -c 'import jupyterlab' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'jupyterlab>=4.4,<5'
@@ -71,8 +74,8 @@ verify: .venv/developing  ## the course proves itself
 mutants: .venv/developing  ## the suites, measured by generated mutants
 	@$(RUN) mutants $(EX)
 
-release: .venv/developing  ## what students get: DIR=../course
-	@$(RUN) release $(DIR)
+release: .venv/developing  ## what students get: DIR=../course; LEVEL=open for harder exercises
+	@$(RUN) release $(DIR) $(if $(LEVEL),--level $(LEVEL))
 
 nbgrader: .venv/developing  ## a course folder for nbgrader: DIR=~/llm
 	@$(RUN) notebooks $(or $(DIR),build/nbgrader)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from autograder.batch.cores import available
-from autograder.course import Course, CourseError, Exercise, GraderError, find_course
+from autograder.course import LEVELS, Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
 from autograder.reports.console import open_console
@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     release = commands.add_parser("release", help="write what students get")
     release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
+    release.add_argument("--level", choices=LEVELS, help="every exercise at this level (as course.toml says)")
     release.set_defaults(run=_release)
 
     notebooks = commands.add_parser("notebooks", help="write a course folder for nbgrader")
@@ -100,10 +101,6 @@ def _parser() -> argparse.ArgumentParser:
     notebooks.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
     notebooks.add_argument("--assignment", default="course", metavar="NAME", help="what nbgrader calls it (course)")
     notebooks.set_defaults(run=_notebooks)
-
-    hint = commands.add_parser("hint", help="the next hint for an exercise")
-    hint.add_argument("exercise", metavar="EXERCISE")
-    hint.set_defaults(run=_hint)
 
     add_commands(commands)
 
@@ -248,7 +245,7 @@ def _gradescope(options: argparse.Namespace, course: Course) -> int:
 def _release(options: argparse.Namespace, course: Course) -> int:
     from autograder.authoring.release import release
 
-    release(course, options.folder, processes=len(available()))
+    release(course, options.folder, processes=len(available()), level=options.level)
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
     return OK
 
@@ -260,13 +257,6 @@ def _notebooks(options: argparse.Namespace, course: Course) -> int:
         raise UsageError(f"{error}. Install nbgrader with the course: pip install -e '.[nbgrader]'") from None
     written = write_course(course, options.folder, course.select(options.exercises), options.assignment)
     print(f"Wrote {len(written)} files. Next: cd {options.folder} && nbgrader generate_assignment {options.assignment}")
-    return OK
-
-
-def _hint(options: argparse.Namespace, course: Course) -> int:
-    from autograder.loop.hints import next_hint
-
-    print(next_hint(course, course.select([options.exercise])[0]))
     return OK
 
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
-from autograder.course import Course, CourseError, GraderError, load_course, marked_answers
+from autograder.course import LEVELS, Course, CourseError, GraderError, load_course, marked_answers, untouched
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
@@ -32,7 +32,7 @@ _AS_THEY_ARE = ("course.toml", "pyproject.toml", "LICENSE", ".gitignore")
 _LINK = re.compile(r"\]\((docs/[^)#]+)")
 
 
-def release(course: Course, folder: Path, processes: int) -> None:
+def release(course: Course, folder: Path, processes: int, level: str | None = None) -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
 
     Raises:
@@ -40,7 +40,7 @@ def release(course: Course, folder: Path, processes: int) -> None:
         GraderError: it cannot be written.
     """
     old = _replaceable(folder)
-    files = {**texts(course), **_fingerprints(course, processes)}
+    files = {**texts(course, level), **_fingerprints(course, processes)}
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -56,8 +56,8 @@ def release(course: Course, folder: Path, processes: int) -> None:
         raise GraderError(f"The release could not be written: {error}.") from None
 
 
-def texts(course: Course) -> dict[PurePosixPath, str]:
-    """All files of a release but the fingerprints, by path."""
+def texts(course: Course, level: str | None = None) -> dict[PurePosixPath, str]:
+    """All files of a release but the fingerprints, by path; with a level, every exercise is at that one."""
     texts: dict[PurePosixPath, str] = {}
     for folder in (PROGRAM, course.root / PROJECTS, course.support):
         for path in _files(folder):
@@ -65,7 +65,11 @@ def texts(course: Course) -> dict[PurePosixPath, str]:
     for plain in _AS_THEY_ARE:
         texts[PurePosixPath(plain)] = _read(course.root / plain)
     for name in course.names:
-        texts[PurePosixPath("exercises", f"{name}.py")] = stub(_read(course.solution(name)))
+        solution = _read(course.solution(name))
+        texts[PurePosixPath("exercises", f"{name}.py")] = stub(solution, level or course.exercise(name).level)
+        for kind in LEVELS:
+            fresh = course.fresh_stub(name, kind).relative_to(course.root)
+            texts[PurePosixPath(fresh)] = stub(solution, kind)
         for path in (course.suite(name, "visible"), course.stand_in(name)):
             if path.is_file() or "visible" in path.parts:
                 texts[PurePosixPath(path.relative_to(course.root))] = _read(path)
@@ -125,7 +129,13 @@ def fingerprints(root: Path, name: str) -> str:
         runs = [grader.run(exercise, {**right, name: source}, search=False)[0] for source in versions]
     finally:
         worker.close()
-    return dump({**record(Replays(course, name), runs), "holes": marked_answers(versions[0])})
+    return dump(
+        {
+            **record(Replays(course, name), runs),
+            "holes": marked_answers(versions[0]),
+            "untouched": untouched(versions[0]),
+        }
+    )
 
 
 def _replaceable(folder: Path) -> list[str]:

@@ -76,6 +76,20 @@ def assert_equal(got: Any, expected: Any) -> None:
         raise Mismatch(f"it returned {describe_kind(got)} instead of {describe_kind(expected)}", got, expected)
     elif got != expected:
         raise Mismatch("it returned something else", got, expected)
+    elif isinstance(expected, (list, tuple)) and (wrong := _other_kind(got, expected)):
+        raise Mismatch(
+            f"one of its items is {describe_kind(wrong[0])} instead of {describe_kind(wrong[1])}", got, expected
+        )
+
+
+def _other_kind(got: Any, expected: Any) -> tuple[Any, Any] | None:
+    """The first two items that are equal and of different kinds: 97.0 and 97+0j are no ids, and neither is True."""
+    if isinstance(expected, (list, tuple)) and isinstance(got, (list, tuple)):
+        return next(filter(None, map(_other_kind, got, expected)), None)
+    if isinstance(expected, int) and not isinstance(expected, bool):
+        whole = isinstance(got, (int, np.integer)) and not isinstance(got, bool)
+        return None if whole else (got, expected)
+    return None if isinstance(got, type(expected)) else (got, expected)
 
 
 def assert_shape(got: Any, shape: tuple[int, ...], *, like: Any = None) -> None:
