@@ -16,7 +16,7 @@ INSTALL = $(PYTHON) install.py $(if $(ASKED),--this-python)
 	@$(INSTALL)
 	@touch $@
 
-.PHONY: again help setup check watch course hint notebook submit model train alignment capstone tour
+.PHONY: again help setup check watch course hint reset notebook submit model train alignment capstone tour
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -32,8 +32,11 @@ watch: .venv/installed  ## the same on every save, and on to the next exercise w
 course: .venv/installed  ## what is done, and what is next
 	@$(RUN) course $(if $(PLAIN),--plain)
 
-hint: .venv/installed  ## the next hint: EX=softmax
-	@$(RUN) hint $(EX)
+hint: .venv/installed  ## the next hint; EX=softmax for another exercise, ALL=1 for those that you have read
+	@$(RUN) hint $(EX) $(if $(ALL),--all)
+
+reset: .venv/installed  ## an exercise anew, your text is kept: EX=softmax LEVEL=guided, fading or open
+	@$(RUN) reset $(EX) $(if $(LEVEL),--level $(LEVEL))
 
 notebook: .venv/installed  ## the exercises in JupyterLab; EX=softmax for one
 	@$(INSTALL) --extra notebook
@@ -75,8 +78,8 @@ verify: .venv/developing  ## the course proves itself
 mutants: .venv/developing  ## the suites, measured by generated mutants
 	@$(RUN) mutants $(EX)
 
-release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there
-	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)')
+release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there; LEVEL=open for harder exercises
+	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(LEVEL),--level $(LEVEL))
 
 pictures: .venv/developing  ## the pictures in README.md
 	@$(BIN)/python -P tools/pictures.py

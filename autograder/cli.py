@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograder.batch.cores import available
-from autograder.course import Course, CourseError, Exercise, GraderError, find_course
+from autograder.course import LEVELS, Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
 from autograder.reports.commands import add_commands as add_term_commands
@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
     release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
     _add_assignment(release)
+    release.add_argument("--level", choices=LEVELS, help="every exercise at this level (as course.toml says)")
     release.set_defaults(run=_release)
 
     notebooks = commands.add_parser("notebooks", help="write a course folder for nbgrader")
@@ -121,10 +122,6 @@ def _parser() -> argparse.ArgumentParser:
     site.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or an earlier site")
     site.add_argument("--url", default="", metavar="ADDRESS", help="the repository that students have, for Colab")
     site.set_defaults(run=_site)
-
-    hint = commands.add_parser("hint", help="the next hint for an exercise")
-    hint.add_argument("exercise", metavar="EXERCISE")
-    hint.set_defaults(run=_hint)
 
     add_commands(commands)
     add_term_commands(commands)
@@ -303,7 +300,15 @@ def _gradescope(options: argparse.Namespace, course: Course) -> int:
 def _release(options: argparse.Namespace, course: Course) -> int:
     from autograder.authoring.release import release
 
-    release(course, options.folder, len(available()), options.url, options.assignment, said=print)
+    release(
+        course,
+        options.folder,
+        len(available()),
+        url=options.url,
+        assignment=options.assignment,
+        level=options.level,
+        said=print,
+    )
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
     return OK
 
@@ -327,13 +332,6 @@ def _notebooks(options: argparse.Namespace, course: Course) -> int:
     assignment = options.assignment or "course"
     written = write_course(course, options.folder, exercises, assignment)
     print(f"Wrote {len(written)} files. Next: cd {options.folder} && nbgrader generate_assignment {assignment}")
-    return OK
-
-
-def _hint(options: argparse.Namespace, course: Course) -> int:
-    from autograder.loop.hints import next_hint
-
-    print(next_hint(course, course.select([options.exercise])[0]))
     return OK
 
 

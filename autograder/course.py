@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from autograder.files import PROGRAM
 HOLE = re.compile(r"^[ \t]*+(?:[^#\n]*?=[ \t]*+|return[ \t]++)?\.\.\.[ \t]*+#[ \t]*+FINISH ME\b", re.MULTILINE)
 _TABLES = {"title", "defaults", "exercise", "policy", "assignment"}
 _ANSWER = re.compile(r"# (?:FINISH ME|BEGIN SOLUTION)\b")
+# How much a stub leaves open: every answer; these, but the last function as a whole; every function as a whole.
+LEVELS = ("guided", "fading", "open")
+WHOLE = "the whole function"
 
 
 class GraderError(Exception):
@@ -57,6 +61,7 @@ class Exercise:
         hints: from a nudge to nearly all of it; never the answer.
         budget: how long its calls may take.
         memory_mib: how much memory student code may take.
+        level: one of `LEVELS`.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Exercise:
     hints: tuple[str, ...]
     budget: Budget
     memory_mib: int
+    level: str = "guided"
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,10 @@ class Course:
         """What later exercises are graded with when the student's own is not right: a right answer by a library."""
         return self.root / "tests" / "standins" / f"{name}.py"
 
+    def fresh_stub(self, name: str, level: str) -> Path:
+        """The exercise before anybody touched it, in a release, where there is no solution to make it of."""
+        return self.root / "tests" / "stubs" / level / f"{name}.py"
+
     def mistakes(self, name: str) -> Path:
         """The exercise's known mistakes."""
         return self.root / "tests" / "mistakes" / f"{name}.toml"
@@ -156,6 +166,26 @@ def marked_answers(solution: str) -> int:
     return len(_ANSWER.findall(solution))
 
 
+def untouched(solution: str) -> list[tuple[int, int]]:
+    """For each of `LEVELS`, how many holes a solution's stub has, and how many of these are whole functions."""
+    marks = [solution.count("\n", 0, match.start()) + 1 for match in _ANSWER.finditer(solution)]
+    spans = [
+        (node.lineno, node.end_lineno or node.lineno)
+        for node in ast.walk(ast.parse(solution))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    inside = [sum(first <= mark <= last for mark in marks) for first, last in sorted(spans)]
+    answers = [number for number in inside if number]
+    rest = len(marks) - sum(answers)
+    fading = (len(marks) - answers[-1] + 1, 1) if answers else (len(marks), 0)
+    return [(len(marks), 0), fading, (rest + len(answers), len(answers))]
+
+
+def counted(stub: str) -> tuple[int, int]:
+    """How many holes a text has, and how many of these are whole functions."""
+    return len(holes(stub)), len(re.findall(rf"# FINISH ME: {WHOLE}\b", stub))
+
+
 def find_course(start: Path | None = None) -> Course:
     """The course of the folder `start` or the nearest above it, else the one that this program stands in."""
     start = (start or Path.cwd()).resolve()
@@ -178,9 +208,13 @@ def load_course(root: Path) -> Course:
         raise CourseError(f"{path} cannot be read: {error}") from None
     try:
         defaults = {"budget": {}, "memory_mib": 2048, "libraries": [], **table.get("defaults", {})}
-        exercises = tuple(_exercise(entry, defaults) for entry in table["exercise"])
         if unknown := set(table) - _TABLES:
             raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
+        entries = table["exercise"]
+        # Unless the course says otherwise, its first part takes a student by the hand, and the others let go.
+        fading = defaults.get("level", "fading")
+        first = entries[0].get("part") if "level" not in defaults else None
+        exercises = tuple(_exercise(e, defaults, "guided" if e.get("part") == first else fading) for e in entries)
         course = Course(root, table["title"], exercises, table.get("policy", {}), tuple(table.get("assignment", ())))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CourseError(f"{path} is not complete: {error}") from None
@@ -188,7 +222,13 @@ def load_course(root: Path) -> Course:
     return course
 
 
-def _exercise(entry: dict[str, Any], defaults: dict[str, Any]) -> Exercise:
+def _level(name: str, level: str) -> str:
+    if level not in LEVELS:
+        raise ValueError(f"{name}: the level {level!r} is none of {', '.join(LEVELS)}")
+    return level
+
+
+def _exercise(entry: dict[str, Any], defaults: dict[str, Any], default_level: str) -> Exercise:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", entry["name"]):
         raise ValueError(f"{entry['name']!r} is no module's name")
     known = set(Exercise.__dataclass_fields__)
@@ -206,6 +246,7 @@ def _exercise(entry: dict[str, Any], defaults: dict[str, Any]) -> Exercise:
         hints=tuple(entry["hints"]),
         budget=Budget(**{**defaults["budget"], **entry.get("budget", {})}),
         memory_mib=int(entry.get("memory_mib", defaults["memory_mib"])),
+        level=_level(entry["name"], entry.get("level", default_level)),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Self, cast
 
 from autograder.course import Course, Exercise, holes
 from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, diagnose
-from autograder.diagnosis.fingerprints import holes_of_stub, knowledge
+from autograder.diagnosis.fingerprints import holes_of_stub, is_untouched, knowledge
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, TestResult, Visibility
 from autograder.isolation.near.remote import Session, Stopped
@@ -77,9 +77,9 @@ class Grader:
         if source is None:
             return self._ungraded(name, "missing", f"There is no {name}.py.")
         left, total = holes(source), holes_of_stub(self.course, name)
-        if left and len(left) >= total:
+        if left and is_untouched(self.course, name, source):
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
-            return replace(grade, holes=tuple(left), holes_total=total)
+            return replace(grade, holes=tuple(left), holes_total=len(left))
         carried = tuple(base for base in foundations(self.course, exercise) if base not in passed)
         sources = dict(submission.sources)
         for base in carried:

@@ -162,12 +162,7 @@ def sample(logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     Returns:
         `[...]`, ids from 0 to V - 1 (int64): the shape of `logits` without its last axis.
     """
-    rows = (logits * 1.0).reshape(-1, logits.shape[-1])  # [N, V]: all leading axes in one, and floats
-    # [N, V]: each row's probabilities. A logit may well be 1000, so let PyTorch's `softmax` do it.
-    probabilities = ...  # FINISH ME
-    # [N, 1]: one draw from each row with `torch.multinomial`, out of this generator.
-    ids = ...  # FINISH ME
-    return ids.reshape(logits.shape[:-1])
+    return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

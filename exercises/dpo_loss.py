@@ -125,12 +125,7 @@ def dpo_loss(
     Returns:
         A scalar in the dtype of the log-probabilities, finite and with a finite gradient for any margin up to ±1e4.
     """
-    # How much more probable the policy makes the chosen answers than the reference does, as logarithms, [B].
-    chosen_improvement = ...  # FINISH ME
-    # The same for the rejected answers, [B].
-    rejected_improvement = policy_rejected_logps - reference_rejected_logps
-    # The loss of each pair: minus the log-sigmoid of beta times its margin. Then, and only then, the mean of the pairs.
-    return ...  # FINISH ME
+    return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

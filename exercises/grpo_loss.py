@@ -114,24 +114,7 @@ def grpo_loss(
     Returns:
         The loss `[]`. Gradients reach `new_log_probs` alone.
     """
-    # All but the new log-probabilities are data. Cut the three off from the graph that made them, with .detach().
-    ...  # FINISH ME
-    # [B, 1]: an axis for the tokens, so that each answer's advantage meets all of its tokens.
-    advantages = ...  # FINISH ME
-    ratio = torch.exp(new_log_probs - old_log_probs)  # [B, T], rho
-    clipped_ratio = torch.clamp(ratio, 1 - epsilon, 1 + epsilon)  # [B, T]
-    # [B, T]: the smaller of the two products, the plain ratio's and the clipped ratio's, as in PPO.
-    objective = ...  # FINISH ME
-    log_ratio = reference_log_probs - new_log_probs  # [B, T], x: it looks from the new model to the reference
-    # [B, T]: the penalty, e^x - x - 1.
-    kl = ...  # FINISH ME
-    # [B, T]: the objective should grow and the penalty, beta times, should shrink. The loss is minus all that.
-    loss = ...  # FINISH ME
-    if mask is None:
-        mask = torch.ones_like(loss, dtype=torch.bool)  # [B, T]
-    # [B]: for each answer the sum over the tokens that count, divided by their number.
-    answer_loss = ...  # FINISH ME
-    return answer_loss.mean()
+    return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

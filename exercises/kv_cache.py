@@ -136,23 +136,7 @@ class CachedSelfAttention(nn.Module):
         Returns:
             `[B, T, C]`, for the new tokens.
         """
-        query = self.q_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, T, C] -> [B, H, T, D]
-        key = self.k_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, T, D]
-        value = self.v_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, T, D]
-        if cache is not None:
-            # Both [B, H, S, D]: hand the new keys and values to the cache, and go on with all that it holds.
-            key, value = ...  # FINISH ME
-        new, total = query.shape[2], key.shape[2]  # T and S
-        # [T, S], True where a new token may look. `tril` of a matrix of ones keeps what is on and below a diagonal;
-        # `diagonal=d` moves that diagonal d columns to the right. The last row must see all columns.
-        may_attend = ...  # FINISH ME
-        # [B, H, T, S]: every new query with every key, over √D.
-        scores = ...  # FINISH ME
-        # [B, H, T, S]: the softmax over the keys, with -inf where a token may not look.
-        weights = ...  # FINISH ME
-        # [B, H, T, D]: each new token's mixture of the values.
-        mixed = ...  # FINISH ME
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # the heads side by side again: [B, T, C]
+        return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

@@ -190,10 +190,7 @@ def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, ids: torch.Te
     Returns:
         The loss on `ids` as a plain number: the one whose gradient was used, from before the update.
     """
-    loss = next_token_loss(model(ids), ids)  # []
-    # Three calls: the old gradients away, the new ones of this loss, and the optimizer's step.
-    ...  # FINISH ME
-    return loss.item()
+    return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

@@ -277,10 +277,7 @@ class LlamaBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`[B, T, C]` to `[B, T, C]`; no token sees a later one."""
-        # Attention reads the normed x; what it says is added to x itself: [B, T, C].
-        x = ...  # FINISH ME
-        # The same with the second norm and the SwiGLU, on the new x: [B, T, C].
-        return ...  # FINISH ME
+        return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

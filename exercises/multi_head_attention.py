@@ -145,20 +145,7 @@ class MultiHeadAttention(nn.Module):
         Returns:
             `[B, T, C]`, in the dtype of `x`.
         """
-        query = split_heads(self.q_proj(x), self.num_heads)  # [B, H, T, D]
-        key = split_heads(self.k_proj(x), self.num_heads)  # [B, H, T, D]
-        value = split_heads(self.v_proj(x), self.num_heads)  # [B, H, T, D]
-        # Every query's dot product with every key, divided by the root of a head's size: [B, H, T, T].
-        scores = ...  # FINISH ME
-        if mask is not None:
-            # Where the mask is False, the score becomes -inf. masked_fill fills where it reads True, so it wants ~mask.
-            scores = ...  # FINISH ME
-        # Softmax over the keys: each query's weights sum to 1.
-        weights = ...  # FINISH ME
-        # The values, mixed by the weights: [B, H, T, D].
-        mixed = ...  # FINISH ME
-        # The heads side by side again, and through the last projection.
-        return ...  # FINISH ME
+        return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

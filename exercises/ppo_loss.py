@@ -123,18 +123,7 @@ def ppo_loss(
     Returns:
         The loss `[]`, a mean over all entries that count. Gradients reach `new_log_probs` alone.
     """
-    # The old policy and the advantages are data. Cut both off from the graph that made them, with .detach().
-    ...  # FINISH ME
-    # [...]: how many times as probable each action has become. A quotient of probabilities is a difference of logs.
-    ratio = ...  # FINISH ME
-    # [...]: the same ratio, held inside the band on both sides.
-    clipped_ratio = ...  # FINISH ME
-    # [...]: each ratio times the advantage, and entry by entry the smaller of the two products.
-    objective = ...  # FINISH ME
-    # [N]: the entries that count. A boolean mask can be used as an index.
-    kept = ...  # FINISH ME
-    # []: their mean, turned into something to minimize.
-    return ...  # FINISH ME
+    return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

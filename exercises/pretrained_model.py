@@ -238,15 +238,7 @@ def token_surprisals(model: nn.Module, tokenizer: Any, prompt: str, completion: 
     Returns:
         Pairs of a token's text, `tokenizer.decode([id])`, and its surprisal in nats, in the completion's order.
     """
-    prompt_ids = tokenizer(prompt).input_ids  # P integers
-    completion_ids = tokenizer(completion, add_special_tokens=False).input_ids  # N integers
-    input_ids = torch.tensor([prompt_ids + completion_ids], device=model.device)  # [1, P + N]
-    log_probs = model(input_ids).logits[0].float().log_softmax(dim=-1)  # [P + N, V]
-    # The rows that predict the completion's tokens: [N, V].
-    rows = ...  # FINISH ME
-    # In each row, minus the entry of the token that came.
-    surprisals = [-row[token].item() for row, token in zip(rows, completion_ids, strict=True)]
-    return list(zip([tokenizer.decode([token]) for token in completion_ids], surprisals, strict=True))
+    return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

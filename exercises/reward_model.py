@@ -100,19 +100,7 @@ def kl_penalized_rewards(
     Returns:
         `[B, T]` in the dtype of the log-probabilities, 0 at tokens that are not kept.
     """
-    # How much more probable each token is for the policy than for the reference, as a difference of logarithms, [B, T].
-    log_ratios = ...  # FINISH ME
-    # Minus beta times that where the mask is True, else 0, [B, T]. `torch.where(mask, a, 0.0)` chooses.
-    penalties = ...  # FINISH ME
-    # The number of each place, 0 to T-1, [T].
-    places = torch.arange(mask.shape[1], device=mask.device)
-    # The last kept place of each sequence, [B, 1]: the largest number of a place that is kept. Put -1 for the others,
-    # then take `.max(dim=1, keepdim=True).values`.
-    last_places = ...  # FINISH ME
-    # True at each sequence's last kept place alone, [B, T]: compare [T] with [B, 1], and broadcasting does the rest.
-    is_last = ...  # FINISH ME
-    # The penalties, and at the last kept place the sequence's reward. `rewards[:, None]` is [B, 1].
-    return ...  # FINISH ME
+    return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

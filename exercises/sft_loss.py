@@ -90,20 +90,7 @@ def sft_loss(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int = -10
     Returns:
         A scalar in the dtype of `logits`.
     """
-    # The logits that predict a label: all places but the last, [B, T-1, V].
-    predictions = ...  # FINISH ME
-    # The labels that they predict: all places but the first, [B, T-1].
-    targets = ...  # FINISH ME
-    # Which of them count, True or False, [B, T-1].
-    counts = ...  # FINISH ME
-    # The same targets with 0 where they do not count, [B, T-1]: `masked_fill(mask, value)` returns such a copy.
-    safe_targets = ...  # FINISH ME
-    # The logit of each target, [B, T-1], picked from the last axis.
-    target_logits = predictions.gather(-1, safe_targets.unsqueeze(-1)).squeeze(-1)
-    # -log softmax(z)_i = log sum_j exp(z_j) - z_i, [B, T-1]. `logsumexp(dim=...)` never overflows.
-    token_losses = ...  # FINISH ME
-    # The mean over what counts, a scalar. Indexing with a mask, `a[mask]`, leaves a flat list of what is True.
-    return ...  # FINISH ME
+    return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]

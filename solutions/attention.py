@@ -45,7 +45,8 @@ def dot_product_attention(hidden_states: np.ndarray, previous_state: np.ndarray)
         previous_state: `[T_previous, d]`, who looks.
 
     Returns:
-        The weights `w_n`, `[T_previous, T_hidden]`, and the mixtures `c_t`, `[T_previous, d]`.
+        The weights `w_n`, `[T_previous, T_hidden]`, and the mixtures `c_t`, `[T_previous, d]`. Floating dtypes are
+        kept; integers are computed as floats.
     """
     # The dot product of every previous state with every hidden state, in one matrix product: [T_previous, T_hidden].
     scores = previous_state @ hidden_states.T  # FINISH ME
@@ -117,7 +118,8 @@ def scaled_dot_product_attention(
             row; None lets every query attend every key.
 
     Returns:
-        The output `[..., T_q, d_v]` and the weights `[..., T_q, T_k]`. A masked key has weight 0.
+        The output `[..., T_q, d_v]` and the weights `[..., T_q, T_k]`. A masked key has weight exactly 0. Floating
+        dtypes are kept; integers are computed as floats.
     """
     # The dot product of every query with every key: [..., T_q, T_k].
     # Only the last two axes of the keys change places, and the leading axes stay: np.swapaxes.

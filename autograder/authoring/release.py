@@ -20,7 +20,7 @@ from autograder.authoring.browser import Address
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
-from autograder.course import Course, CourseError, GraderError, load_course, marked_answers
+from autograder.course import LEVELS, Course, CourseError, GraderError, load_course, marked_answers, untouched
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
@@ -43,8 +43,10 @@ def release(
     course: Course,
     folder: Path,
     processes: int,
+    *,
     url: str = "",
     assignment: str = "",
+    level: str | None = None,
     said: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
@@ -55,6 +57,7 @@ def release(
         processes: how many exercises at a time.
         url: from where students will fetch it; what the last release into this folder was told, where nobody says.
         assignment: up to which assignment, with what it builds on; the whole course for none.
+        level: how much every exercise leaves open; as course.toml says for none.
         said: told how far it is, a line an exercise.
 
     Raises:
@@ -65,7 +68,7 @@ def release(
     address = Address.parse(url) if url else Address.kept(folder)
     course, table = released_part(course, assignment)
     files = {
-        **texts(course, address),
+        **texts(course, address, level),
         PurePosixPath("course.toml"): table,
         **_fingerprints(course, processes, said),
     }
@@ -84,18 +87,25 @@ def release(
         raise GraderError(f"The release could not be written: {error}.") from None
 
 
-def texts(course: Course, address: Address = Address()) -> dict[PurePosixPath, str]:  # noqa: B008
-    """All files of a release but the fingerprints, by path."""
+def texts(
+    course: Course,
+    address: Address = Address(),  # noqa: B008
+    level: str | None = None,
+) -> dict[PurePosixPath, str]:
+    """All files of a release but the fingerprints, by path; with a level, every exercise is at that one."""
     texts: dict[PurePosixPath, str] = {}
     for folder in (PROGRAM, course.root / PROJECTS, course.support):
         for path in _files(folder):
             texts[PurePosixPath(path.relative_to(PROGRAM.parent if folder == PROGRAM else course.root))] = _read(path)
     for plain in (*_AS_THEY_ARE, _DEVCONTAINER):
         texts[PurePosixPath(plain)] = _read(course.root / plain)
-    stubs = {name: stub(_read(course.solution(name))) for name in course.names}
+    stubs = {e.name: stub(_read(course.solution(e.name)), level or e.level) for e in course.exercises}
     texts |= browser.texts(course, stubs, address)
     for name in course.names:
         texts[PurePosixPath("exercises", f"{name}.py")] = stubs[name]
+        for kind in LEVELS:
+            fresh = course.fresh_stub(name, kind).relative_to(course.root)
+            texts[PurePosixPath(fresh)] = stub(_read(course.solution(name)), kind)
         for path in (course.suite(name, "visible"), course.stand_in(name)):
             if path.is_file() or "visible" in path.parts:
                 texts[PurePosixPath(path.relative_to(course.root))] = _read(path)
@@ -206,7 +216,13 @@ def fingerprints(root: Path, name: str) -> str:
         runs = [grader.run(exercise, {**right, name: source}, Effort(search=False)).outcomes for source in versions]
     finally:
         worker.close()
-    return dump({**record(Replays(course, name), runs), "holes": marked_answers(versions[0])})
+    return dump(
+        {
+            **record(Replays(course, name), runs),
+            "holes": marked_answers(versions[0]),
+            "untouched": untouched(versions[0]),
+        }
+    )
 
 
 def _replaceable(folder: Path) -> list[str]:

@@ -1,12 +1,16 @@
-"""Solution → stub: every marked answer becomes `...  # FINISH ME`, everything else stays as it is."""
+"""Solution → stub: every marked answer becomes `...  # FINISH ME`, everything else stays as it is.
+
+Where a function is open, its signature and docstring stay, and all the rest of it is one hole.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 import libcst as cst
 
-from autograder.course import Course, CourseError
+from autograder.course import LEVELS, WHOLE, Course, CourseError
 from autograder.files import write_whole
 
 MARK = "# FINISH ME"
@@ -35,8 +39,46 @@ class _Digger(cst.CSTTransformer):
         return updated_node.with_changes(body=[hole])
 
 
-def stub(solution: str) -> str:
-    """The text that students get for a solution's text.
+class _Opener(cst.CSTTransformer):
+    """Makes one hole of each function that holds an answer; innermost functions belong to those around them."""
+
+    def __init__(self, chosen: Container[str] | None) -> None:
+        self.found: list[str] = []
+        self._chosen = chosen  # their full names; None for all
+        self._path: list[str] = []
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> None:  # noqa: N802
+        self._path.append(node.name.value)
+
+    def leave_ClassDef(  # noqa: N802
+        self, original_node: cst.ClassDef, updated_node: cst.ClassDef
+    ) -> cst.ClassDef:
+        self._path.pop()
+        return updated_node
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:  # noqa: N802
+        self._path.append(node.name.value)
+        return False
+
+    def leave_FunctionDef(  # noqa: N802
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
+        name = ".".join(self._path)
+        self._path.pop()
+        if MARK not in cst.Module([]).code_for_node(updated_node.body):
+            return updated_node
+        self.found.append(name)
+        if self._chosen is not None and name not in self._chosen:
+            return updated_node
+        hole: cst.BaseSmallStatement = cst.Return(_HOLE) if original_node.name.value != "__init__" else cst.Expr(_HOLE)
+        comment = cst.TrailingWhitespace(cst.SimpleWhitespace("  "), cst.Comment(f"{MARK}: {WHOLE}"))
+        line = cst.SimpleStatementLine([hole], trailing_whitespace=comment)
+        docstring = [updated_node.body.body[0]] if updated_node.get_docstring() is not None else []
+        return updated_node.with_changes(body=cst.IndentedBlock([*docstring, line]))  # type: ignore[list-item]
+
+
+def stub(solution: str, level: str = "guided") -> str:
+    """The text that students get for a solution's text, at one of `LEVELS`.
 
     Raises:
         CourseError: the solution does not parse, or a region has no end.
@@ -45,7 +87,12 @@ def stub(solution: str) -> str:
     if "# BEGIN SOLUTION" in text or "# END SOLUTION" in text:
         raise CourseError("a solution's region has a beginning or an end without the other")
     try:
-        return cst.parse_module(text).visit(_Digger()).code
+        module = cst.parse_module(text)
+        if level != LEVELS[0]:
+            everything = _Opener(())
+            module.visit(everything)
+            module = module.visit(_Opener(None if level == "open" else everything.found[-1:]))
+        return module.visit(_Digger()).code
     except cst.ParserSyntaxError as error:
         raise CourseError(f"a solution does not parse: {error.message}") from None
 
@@ -65,10 +112,13 @@ def _unmarked(answer: str) -> str:
     return re.sub(r"[ \t]*# (?:FINISH ME|BEGIN SOLUTION|END SOLUTION)[^\n]*", "", answer)
 
 
-def stubs(course: Course) -> dict[str, str]:
-    """Each exercise's stub, as `solutions/` gives it now."""
-    paths = {name: course.solution(name) for name in course.names}
-    return {name: stub(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
+def stubs(course: Course, level: str | None = None) -> dict[str, str]:
+    """Each exercise's stub, as `solutions/` gives it now, at its own level or at another."""
+    return {
+        exercise.name: stub(course.solution(exercise.name).read_text(encoding="utf-8"), level or exercise.level)
+        for exercise in course.exercises
+        if course.solution(exercise.name).is_file()
+    }
 
 
 def write_stubs(course: Course) -> list[str]:

@@ -12,7 +12,7 @@ from autograder.authoring.coverage import coverage
 from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
-from autograder.course import Course, CourseError, Exercise, load_course
+from autograder.course import LEVELS, Course, CourseError, Exercise, load_course
 from autograder.diagnosis.catalogue import UNWRITTEN, known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
 from autograder.grades import ExerciseGrade
@@ -162,7 +162,7 @@ class _Verification:
             self.check_mistakes()
             return
         self.check_guide()
-        self.check_stub(stub(solution))
+        self.check_stubs(solution)
         self.expect_full_marks("the solution", self.grade(solution))
         self.check_mistakes()
         found = coverage(self.course, self.exercise, self.grader.worker, self.sample)
@@ -185,10 +185,14 @@ class _Verification:
         run = self.grader.run(self.exercise, sources, Effort(search=False))
         return self.grader.marks(run), self.grader.diagnosis(run)
 
-    def check_stub(self, text: str) -> None:
+    def check_stubs(self, solution: str) -> None:
         path = self.course.stub(self.exercise.name)
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or path.read_text(encoding="utf-8") != stub(solution, self.exercise.level):
             self.complain(f"exercises/{path.name} is not what its solution gives: run `make exercises`")
+        for text in dict.fromkeys(stub(solution, level) for level in LEVELS):
+            self.check_stub(text)
+
+    def check_stub(self, text: str) -> None:
         grade = self.grade(text)
         if grade.status != "not_started" or grade.score:
             self.complain(f"the stub is {grade.status} with {grade.score:g} points, and should be not started with 0")

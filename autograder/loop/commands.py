@@ -1,4 +1,4 @@
-"""The commands of the student's loop: `watch`, `course`, `submit` and `notebook`."""
+"""The commands of the student's loop: `watch`, `course`, `hint`, `reset`, `submit` and `notebook`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from autograder.course import Course
+from autograder.course import LEVELS, Course
 from autograder.reports.console import open_console
 
 
@@ -20,6 +20,16 @@ def add_commands(commands: Any) -> None:
     overview = commands.add_parser("course", help="the exercises: what is done, and what is next")
     add_plain(overview)
     overview.set_defaults(run=_course)
+
+    hint = commands.add_parser("hint", help="the next hint, for the exercise that you are at")
+    hint.add_argument("exercise", nargs="?", metavar="EXERCISE", help="or for this one")
+    hint.add_argument("--all", action="store_true", help="those that you have read, once more")
+    hint.set_defaults(run=_hint)
+
+    reset = commands.add_parser("reset", help="begin an exercise anew; your text is kept beside it")
+    reset.add_argument("exercise", metavar="EXERCISE")
+    reset.add_argument("--level", choices=LEVELS, help="how much of it is open (as the course has it)")
+    reset.set_defaults(run=_reset)
 
     submit = commands.add_parser("submit", help="write one zip to hand in")
     submit.add_argument("--out", type=Path, metavar="ZIP", help="where to (build/submission.zip)")
@@ -55,6 +65,22 @@ def _course(options: argparse.Namespace, course: Course) -> int:
 
     submission = read_submission(course.exercises_folder, course)
     print_course(open_console(options.plain), course, load(course), submission)
+    return 0
+
+
+def _hint(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.hints import current, next_hint, told_so_far
+
+    exercise = course.select([options.exercise])[0] if options.exercise else current(course)
+    print(told_so_far(course, exercise) if options.all else next_hint(course, exercise))
+    return 0
+
+
+def _reset(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.reset import reset
+
+    exercise = course.select([options.exercise])[0]
+    print(reset(course, exercise.name, options.level or exercise.level))
     return 0
 
 

@@ -11,7 +11,25 @@ def next_hint(course: Course, exercise: Exercise) -> str:
     memory = load(course)
     told = tell(memory, exercise)
     save(course, memory)
-    return told
+    earlier = f"\nThe earlier ones: make hint EX={exercise.name} ALL=1" if memory.of(exercise.name).hints > 1 else ""
+    return f"{exercise.title}\n{told}{earlier}"
+
+
+def current(course: Course) -> Exercise:
+    """The exercise that was worked on last, if it does not pass yet, else the first that does not."""
+    memory = load(course)
+    passed = [name for name in course.names if memory.of(name).status == "passed"]
+    unfinished = [name for name in course.names if name not in passed]
+    at = memory.at if memory.at in unfinished else next(iter(unfinished), course.names[-1])
+    return course.exercise(at)
+
+
+def told_so_far(course: Course, exercise: Exercise) -> str:
+    """All hints that were told, in their order."""
+    told = exercise.hints[: load(course).of(exercise.name).hints]
+    if not told:
+        return f"You have read no hint for {exercise.name} yet. `make hint EX={exercise.name}` tells the first."
+    return "\n".join(f"Hint {step} of {len(exercise.hints)}: {hint}" for step, hint in enumerate(told, 1))
 
 
 def tell(memory: Memory, exercise: Exercise) -> str:

@@ -83,7 +83,7 @@ def _write_sources(
     lessons.mkdir(parents=True)
     for exercise in course.exercises:
         name = exercise.name
-        text = stub(_read(course.solution(name)))
+        text = stub(_read(course.solution(name)), exercise.level)
         visible, hidden = (_read(course.suite(name, kind)) for kind in ("visible", "hidden"))
         lesson = Lesson(course, exercise, text, visible, hidden, pictures.get(name), address)
         (lessons / f"{name}.md").write_text(lesson.page(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Attention, hidden: against einsum and SciPy's softmax, with no two sizes alike.
+"""Attention, hidden: against einsum and SciPy's softmax, with no two sizes alike, and with all alike.
 
 How far a right answer may be off: a score is a sum of d products and a division, so it is off by at most (d + 2) · eps
 times the sum of the products' sizes. exp makes that a relative error of every weight, once in the numerator and once in
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from autograder.suites import Mismatch, assert_close, assert_dtype, assert_equal, assert_shape, points, seeds
 from autograder.suites.compare import describe_kind
 
+# Queries, keys, features and features of a value: no two alike, but also as many queries as keys, and all alike.
+SIZES = [(3, 5, 8, 2), (4, 3, 10, 6), (1, 4, 9, 3), (5, 2, 3, 8), (4, 4, 9, 3), (3, 3, 3, 3), (1, 1, 8, 2)]
 BATCHES = st.sampled_from([(2,), (3,), (2, 3), (1, 4, 2)])
 
 
@@ -60,7 +62,7 @@ def assert_mixed(mixture, weights, value, terms):
 
 
 @points(0.5, "The weights are the softmax of the plain dot products")
-@given(seed=seeds(), sizes=st.sampled_from([(3, 5, 8), (6, 4, 9), (1, 3, 8), (4, 1, 2)]))
+@given(seed=seeds(), sizes=st.sampled_from([(3, 5, 8), (6, 4, 9), (1, 3, 8), (4, 1, 2), (4, 4, 4)]))
 def test_dot_product_weights(attention, seed, sizes):
     """Row i holds previous state i's weights over all hidden states: the softmax of its dot products, not scaled."""
     _, previous_state, hidden_states, _ = drawn(seed, *sizes, 1)
@@ -88,7 +90,7 @@ def test_causal_masks(attention):
 
 
 @points(0.5, "The scores are divided by √d_k")
-@given(seed=seeds(), sizes=st.sampled_from([(3, 5, 8, 2), (4, 3, 10, 6), (1, 4, 9, 3), (5, 2, 3, 8)]))
+@given(seed=seeds(), sizes=st.sampled_from(SIZES))
 def test_scaled_weights(attention, seed, sizes):
     """The scores are divided by √d_k once; d_k is the length of a query, not of a value, and not the number of keys."""
     _, query, key, value = drawn(seed, *sizes)
@@ -97,22 +99,28 @@ def test_scaled_weights(attention, seed, sizes):
 
 
 @points(0.5, "Every item of a batch attends to itself alone")
-@given(seed=seeds(), batch=BATCHES)
-def test_batches(attention, seed, batch):
-    """The leading axes, a batch or heads, stay as they are: only the last two of the keys change places."""
-    _, query, key, value = drawn(seed, 3, 5, 8, 6, batch)
+@given(seed=seeds(), batch=BATCHES, sizes=st.sampled_from(SIZES))
+def test_batches(attention, seed, batch, sizes):
+    """The leading axes, a batch or heads, stay as they are: only the last two of the keys change places.
+
+    Without a mask every query attends every key, also where there are as many of both.
+    """
+    queries, _, features, values = sizes
+    _, query, key, value = drawn(seed, *sizes, batch)
     output, weights = pair(attention.scaled_dot_product_attention(query, key, value, mask=None))
-    assert_close(weights, weighted(query, key, 8**-0.5), terms=roundings(query, key))
-    assert_shape(output, (*batch, 3, 6), like=value)
+    assert_close(weights, weighted(query, key, features**-0.5), terms=roundings(query, key))
+    assert_shape(output, (*batch, queries, values), like=value)
 
 
 @points(0.5, "The output mixes the values by these weights")
-@given(seed=seeds(), batch=st.one_of(st.just(()), BATCHES))
-def test_output(attention, seed, batch):
+@given(
+    seed=seeds(), batch=st.one_of(st.just(()), BATCHES), sizes=st.sampled_from([(4, 3, 8, 5), (5, 5, 8, 3), (3,) * 4])
+)
+def test_output(attention, seed, batch, sizes):
     """Row i of the output is the sum of all values, each times the weight that query i gives to its key."""
-    _, query, key, value = drawn(seed, 4, 3, 8, 5, batch)
+    _, query, key, value = drawn(seed, *sizes, batch)
     output, weights = pair(attention.scaled_dot_product_attention(query, key, value))
-    assert_shape(output, (*batch, 4, 5), like=value)
+    assert_shape(output, (*batch, sizes[0], sizes[3]), like=value)
     assert_mixed(output, weights, value, roundings(query, key))
 
 
@@ -122,6 +130,10 @@ def test_mask(attention, seed, sizes):
     """True means that this query may attend this key. The keys that are left share the whole by their own scores."""
     rng, query, key, value = drawn(seed, *sizes, 1, 2)
     mask = some_mask(rng, sizes)
+    # A mask is for the call that it comes with: the next one, of the same sizes, sees all keys or another part of them.
+    attention.scaled_dot_product_attention(query, key, value, mask=some_mask(rng, sizes))
+    _, weights = pair(attention.scaled_dot_product_attention(query, key, value))
+    assert_close(weights, weighted(query, key, 1.0), digits=6)
     output, weights = pair(attention.scaled_dot_product_attention(query, key, value, mask=mask))
     expected = weighted(query, key, 1.0, mask)
     assert_close(weights, expected, digits=6)

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from autograder.suites import assert_close, assert_dtype, assert_equal, points, seeds
 
-# Sequences, places, words: no two alike, and places enough to see a shift in any direction.
-SIZES = st.tuples(st.integers(1, 3), st.integers(4, 7), st.integers(8, 11))
+# Sequences, places, words: mostly no two alike, and places enough to see a shift in any direction; and the smallest.
+SIZES = st.tuples(st.integers(1, 3), st.integers(4, 7), st.integers(8, 11)) | st.sampled_from([(1, 2, 2), (3, 3, 3)])
 
 
 def draw(seed, sizes, dtype=torch.float64):
@@ -160,10 +160,14 @@ def test_large_logits(dpo_loss):
 @points(0.5, "The loss of any batch")
 @given(seed=seeds(), batch=st.integers(1, 6), beta=st.sampled_from([0.05, 0.3, 1.0, 1.5]))
 def test_loss_values(dpo_loss, seed, batch, beta):
-    """The improvement of the chosen minus that of the rejected answer, times beta, through -log sigmoid."""
-    logps = draw_logps(seed, batch)
-    loss = dpo_loss.dpo_loss(*logps, beta=beta)
-    assert_close(loss, scalar(expected_losses(logps, beta).mean()), terms=6 + batch, scale=20.0)
+    """The improvement of the chosen minus that of the rejected answer, times beta, through -log sigmoid.
+
+    Answers of hundreds of tokens have log-probabilities far below -100.
+    """
+    for longer in (1, 60):
+        logps = longer * draw_logps(seed, batch)
+        loss = dpo_loss.dpo_loss(*logps, beta=beta)
+        assert_close(loss, scalar(expected_losses(logps, beta).mean()), terms=6 + batch, scale=20.0 * longer)
 
 
 @points(0.5, "β multiplies the margin once, and is 0.1 if not given")

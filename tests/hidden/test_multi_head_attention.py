@@ -24,7 +24,16 @@ from autograder.suites import (
 )
 
 # B, T, C and the number of heads: sizes of a head from 1 to C, many heads and one, one text, one position.
-SIZES = [(2, 5, 12, 3), (6, 1, 8, 4), (5, 4, 6, 1), (3, 2, 8, 8), (1, 6, 24, 8), (3, 7, 20, 4)]
+SIZES = [
+    (2, 5, 12, 3),
+    (6, 1, 8, 4),
+    (5, 4, 6, 1),
+    (3, 2, 8, 8),
+    (1, 6, 24, 8),
+    (4, 4, 4, 4),
+    (1, 1, 4, 2),
+    (3, 7, 20, 4),
+]
 NAMES = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 # What a mask may look like; the letters are the sizes of its axes.
@@ -341,3 +350,6 @@ def test_float64(multi_head_attention):
     assert_close(short, long, terms=terms(size))
     if torch.equal(long, long.float().double()):
         raise Mismatch("the numbers are float64, but have only float32's digits", long, None)
+    half = attention.bfloat16()(x.bfloat16(), mask)
+    assert_dtype(half, torch.bfloat16)
+    assert_close(half.float(), short, digits=1)

@@ -160,9 +160,22 @@ def test_one_entry(ppo_loss, epsilon, size, past, part):
 
 
 @points(0.5, "The loss is one mean over all entries, of any shape")
-@given(seed=seeds(), shape=st.sampled_from([(5,), (3, 7), (7, 3), (2, 3, 4)]), epsilon=st.floats(0.05, 0.6))
+@given(
+    seed=seeds(),
+    shape=st.sampled_from([(5,), (3, 7), (7, 3), (2, 3, 4), (1,), (1, 1), (4, 4)]),
+    epsilon=st.floats(0.05, 0.6),
+)
 def test_mean_over_all(ppo_loss, seed, shape, epsilon):
-    """First the smaller product of each entry, then minus the mean over all of them: one number."""
+    """First the smaller product of each entry, then minus the mean over all of them: one number.
+
+    Where the policies are far apart, by 30 say, the clip holds what it should.
+    """
+    far = (
+        torch.tensor([-1.0, -31.0]).double(),
+        torch.tensor([-31.0, -1.0]).double(),
+        torch.tensor([2.0, -3.0]).double(),
+    )
+    assert_loss(ppo_loss.ppo_loss(*far, epsilon=epsilon), terms_of(*far, epsilon))
     entries = batch(seed, shape)
     assert_loss(ppo_loss.ppo_loss(*entries, epsilon=epsilon), terms_of(*entries, epsilon))
 

@@ -123,6 +123,8 @@ WHOLE = [
     "Ab aB AB Ab ab aB Ab",
     " \t\x00 \t\x00 \t\x00 ",
 ]
+LETTERS = [bytes([number]) for number in b"abcdefghijklmnopqrstuvwxyz"]
+MANY = [(left, right) for left in LETTERS for right in LETTERS]  # 676 merges: ids beyond two times 256
 TIES = st.text("abcd", min_size=6, max_size=40)
 ANY_TEXT = st.text(max_size=25) | SENTENCES | RUNS
 
@@ -193,6 +195,8 @@ def test_encode_values(tokenization, training, text, share):
 
     The bytes that merge k makes have the id 256 + k. Looking for the longest token that fits gives something else.
     """
+    assert_equal(tokenization.encode("zzba", MANY), [256 + 675, 256 + 26])
+    assert_equal(tokenization.decode([256 + 675, 256 + 26], MANY), "zzba")
     merges = merges_of("aaaabbbb abab aaaa " + training)
     merges = merges[: round(share * len(merges))]
     for sample in (text, training[::-1]):

@@ -19,7 +19,16 @@ from torch import nn
 from autograder.suites import Mismatch, assert_close, assert_dtype, assert_shape, points, seeds
 
 # B, T, C and the number of heads: few heads and many, as many as numbers, and one; one text; one position.
-SIZES = [(2, 5, 12, 3), (6, 1, 8, 4), (1, 6, 9, 1), (3, 4, 8, 8), (5, 3, 16, 4), (4, 7, 10, 5)]
+SIZES = [
+    (2, 5, 12, 3),
+    (6, 1, 8, 4),
+    (1, 6, 9, 1),
+    (3, 4, 8, 8),
+    (5, 3, 16, 4),
+    (4, 4, 4, 4),
+    (1, 1, 4, 2),
+    (4, 7, 10, 5),
+]
 
 SILENT_ATTENTION = ("attn.out_proj.weight", "attn.out_proj.bias")
 SILENT_FFN = ("ffn.2.weight", "ffn.2.bias")
@@ -341,6 +350,9 @@ def test_float64(transformer_block):
     assert_close(short, long, terms=150)
     if torch.equal(long, long.float().double()):
         raise Mismatch("the numbers are float64, but have only float32's digits", long, None)
+    half = block.bfloat16()(x.bfloat16())
+    assert_dtype(half, torch.bfloat16)
+    assert_close(half.float(), short, digits=1)
 
 
 @points(0.25, "Training and evaluation give the same")

@@ -105,7 +105,7 @@ def test_one_step(language_model):
     for ids in ([[0, 1, 2]], [[2, 1, 1]], [[0, 1, 2]]):
         loss = torch.nn.functional.cross_entropy(table[ids[0][:-1]], torch.tensor(ids[0][1:]))
         got = language_model.train_step(model, optimizer, torch.tensor(ids))
-        assert_close(got, float(loss), digits=5)
+        assert_close(got, loss.item(), digits=5)
         (slope,) = torch.autograd.grad(loss, table)
         table = (table - slope).detach().requires_grad_()
     assert_close(model.state_dict()["weight"], table.detach(), digits=5)
