@@ -46,20 +46,19 @@ submit: .venv/installed  ## one zip to hand in: OUT=ada.zip; ASSIGNMENT=week1
 	@$(RUN) submit $(if $(OUT),--out '$(OUT)') $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(PLAIN),--plain)
 
 model: .venv/installed  ## SmolLM2-135M-Instruct, for the final exercise
-	@$(BIN)/python -P -m projects.smollm2
+	@$(RUN) model
 
-# Threads that wait for each other must not keep other programs from the processor.
 train: .venv/installed  ## your own model learns Shakespeare; FROM=solutions, TOKENIZER=bpe
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -P -m projects.train $(if $(FROM),--from '$(FROM)') $(if $(TOKENIZER),--tokenizer $(TOKENIZER))
+	@$(RUN) train $(if $(FROM),--from '$(FROM)') $(if $(TOKENIZER),--tokenizer $(TOKENIZER))
 
 alignment: .venv/installed  ## your own losses teach a small model what people prefer; FROM=solutions
-	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -P -m projects.alignment $(if $(FROM),--from '$(FROM)')
+	@$(RUN) alignment $(if $(FROM),--from '$(FROM)')
 
 capstone: .venv/installed  ## the real model in your own code; CHAT=1 to talk to it
-	@$(BIN)/python -P -m projects.capstone $(if $(FROM),--from '$(FROM)') $(if $(CHAT),--chat)
+	@$(RUN) capstone $(if $(FROM),--from '$(FROM)') $(if $(CHAT),--chat)
 
 tour: .venv/installed  ## inside the real model, a picture at every step
-	@$(BIN)/python -P -m projects.tour $(if $(FROM),--from '$(FROM)')
+	@$(RUN) tour $(if $(FROM),--from '$(FROM)')
 
 # -- For instructors and maintainers; a release ends here. --
 

@@ -2,8 +2,8 @@
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
-# Threads that wait for each other must not keep other programs, or each other, from the processor. OpenMP asks for it
-# when a library that uses it is loaded, so it is said before any of them: in every command, notebook and picture.
+# Threads that wait for each other must not keep other programs from the processor. OpenMP reads this when PyTorch is
+# loaded, and what this program starts inherits it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -15,8 +15,10 @@ from autograder.batch.cores import available
 from autograder.course import LEVELS, Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
+from autograder.loop.projects import add_projects
 from autograder.reports.commands import add_commands as add_term_commands
 from autograder.reports.console import open_console
+from autograder.versions import describe
 
 if TYPE_CHECKING:
     from autograder.term.assignments import Assignment
@@ -50,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="autograder", description="Checks, grades and explains the course's exercises."
     )
+    parser.add_argument("--version", action="version", version=describe())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     check = commands.add_parser("check", help="check your own exercises")
@@ -125,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_commands(commands)
     add_term_commands(commands)
+    add_projects(commands)
 
     exercises = commands.add_parser("exercises", help="write exercises/ from solutions/")
     exercises.set_defaults(run=_exercises)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import platform
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from autograder import __version__
 
 LOCK = "constraints.txt"
+_GRADING = ("numpy", "scipy", "torch", "transformers", "pytest", "hypothesis")  # what a grade may depend on
+
+
+def in_use() -> dict[str, str]:
+    """The program's version, Python's, and that of every library that a grade may depend on."""
+    found = {"autograder": __version__, "python": platform.python_version()}
+    return found | {name: installed for name in _GRADING if (installed := _installed(name))}
+
+
+def describe() -> str:
+    """The same as a line."""
+    program, *rest = (f"{name} {number}" for name, number in in_use().items())
+    return f"{program} ({', '.join(rest)})"
 
 
 def locked(root: Path) -> dict[str, str]:
     """What constraints.txt says for this Python and system, by name; nothing where there is no such file."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
     try:
         lines = (root / LOCK).read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -35,13 +51,17 @@ def differing(root: Path) -> dict[str, tuple[str, str]]:
     """
     found = {}
     for name, tested in locked(root).items():
-        try:
-            installed = version(name)
-        except PackageNotFoundError:
-            continue
-        if installed.partition("+")[0] != tested:
+        installed = _installed(name)
+        if installed and installed.partition("+")[0] != tested:
             found[name] = (tested, installed)
     return found
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _plain(name: str) -> str:

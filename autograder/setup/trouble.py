@@ -15,7 +15,7 @@ _OFFLINE = re.compile(
     r"|Could not fetch URL|ProxyError|Max retries exceeded|Connection to \S+ timed out|RemoteDisconnected"
 )
 _CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED|SSLCertVerificationError")
-_NO_WHEEL = re.compile(r"No matching distribution found for (\S+)")
+_NO_WHEEL = re.compile(r"No matching distribution found for (\S+)|The user requested \(constraint\) (\S+==\S+)")
 _NO_PIP = re.compile(r"ensurepip is not available|No module named '?(ensurepip|venv|pip)")
 
 
@@ -48,8 +48,8 @@ def explain(output: str, where: Path, python: str) -> str:
         )
     if match := _NO_WHEEL.search(output):
         return (
-            f"There is no {match[1]} for Python {python} on this system. The course is tested with Python 3.11 to "
-            "3.14: try another of these (make PYTHON=python3.12; on Windows py -3.12 install.py)."
+            f"There is no {match[1] or match[2]} for Python {python} on this system. The course is tested with "
+            "Python 3.11 to 3.14: try another of these (make PYTHON=python3.12; on Windows py -3.12 install.py)."
         )
     return "The set-up did not finish. pip says:\n\n    " + "\n    ".join(output.strip().splitlines()[-12:])
 
