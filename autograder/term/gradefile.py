@@ -98,7 +98,7 @@ def _check_worth(path: Path, column: str, table: object, worth: float) -> None:
 
 def _rows_of(roster: Roster, rows: list[tuple[int, dict[str, str]]]) -> dict[str, int]:
     """The number of each person's row."""
-    found = {}
+    found: dict[str, int] = {}
     for number, (_, row) in enumerate(rows):
         words = [" ".join(cell.split()) for cell in row.values() if cell.strip()]
         own = {person.id for word in words if (person := roster.find(word)) is not None}
