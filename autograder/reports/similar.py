@@ -15,6 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from autograder.course import Course, CourseError, Exercise, GraderError
 from autograder.grades import Grade
@@ -80,7 +83,7 @@ def _compared(course: Course, exercise: Exercise, texts: Mapping[str, str]) -> I
     stub = course.stub(exercise.name).read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            boilerplate = _print(CodeFingerprint, Path(folder, "stub.py"), stub).hashes
+            boilerplate = np.array(sorted(_print(CodeFingerprint, Path(folder, "stub.py"), stub).hashes))
             prints = {
                 name: _print(CodeFingerprint, Path(folder, f"{number}.py"), text, boilerplate)
                 for number, (name, text) in enumerate(sorted(texts.items()))
@@ -95,7 +98,7 @@ def _compared(course: Course, exercise: Exercise, texts: Mapping[str, str]) -> I
         yield one, other, min(max(first, second), 1.0), int(tokens)
 
 
-def _print(kind: type, path: Path, text: str, boilerplate: object = None) -> object:
+def _print(kind: Any, path: Path, text: str, boilerplate: Any = None) -> Any:
     path.write_text(text, encoding="utf-8")
     options = {} if boilerplate is None else {"boilerplate": boilerplate}
     return kind(str(path), NOISE, WINDOW, language="python", **options)
