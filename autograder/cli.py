@@ -108,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     mutants.add_argument("--sample", type=int, default=1, metavar="N", help="only every N-th mutant")
     mutants.set_defaults(run=_mutants)
 
+    mistakes = commands.add_parser("mistakes", help="group the wrong answers that no known mistake explains")
+    mistakes.add_argument("what", nargs="+", metavar="RESULTS | draft GROUP", help="find groups, or draft an entry")
+    mistakes.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="for draft (results)")
+    mistakes.set_defaults(run=_mistakes)
+
     release = commands.add_parser("release", help="write what students get")
     release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
     release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
@@ -271,6 +276,27 @@ def _mutants(options: argparse.Namespace, course: Course) -> int:
     if options.sample == 1:
         store(course, reports)
     return BELOW if any(report.survivors or report.stale for report in reports) else OK
+
+
+def _mistakes(options: argparse.Namespace, course: Course) -> int:
+    from autograder.authoring.unexplained import draft, find_groups
+    from autograder.reports.gates import terminal
+
+    if len(options.what) == 2 and options.what[0] == "draft":
+        path, name, same = draft(course, options.results, options.what[1])
+        print(f"Added {name} to {path}. Write its hint, then grade again: it will be named for all of the group.")
+        if not same:
+            print("Made a patch of the solution, it does not give quite the same answers: look at the entry.")
+        return OK if same else BELOW
+    if len(options.what) != 1:
+        raise UsageError("Say `mistakes RESULTS`, or `mistakes draft GROUP --results RESULTS`.")
+    groups = find_groups(course, Path(options.what[0]))
+    print(f"{len(groups)} group{'' if len(groups) == 1 else 's'} of wrong answers that no known mistake explains.")
+    for group in groups:
+        print(f"\n{group.id}: {len(group.submissions)}, wrong in {', '.join(group.functions)}; such as")
+        print(f"  {terminal(group.submissions[0])}: {terminal(group.title)}")
+        print("\n".join(f"    {line}" for line in terminal(group.example).splitlines()))
+    return OK
 
 
 def _report(options: argparse.Namespace, course: Course) -> int:

@@ -145,13 +145,26 @@ def file_name(name: str) -> str:
     return f"{encoded[: MAX_NAME - 20].decode('utf-8', 'ignore')}-{digest(name.encode('utf-8', 'replace'))[:12]}"
 
 
-@lru_cache(maxsize=256)
-def _contents(files: tuple[Path, ...]) -> str:
-    return " ".join(digest(file.read_bytes()) if file.is_file() else "" for file in files)
+def _contents(files: Iterable[Path]) -> str:
+    return " ".join(_content(file, *_state(file)) for file in files)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """What changes when a file does: a long-lived process must not take an old suite for the one that is there."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return 0, -1
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=4096)
+def _content(file: Path, changed: int, size: int) -> str:
+    return digest(file.read_bytes()) if size >= 0 and file.is_file() else ""
 
 
 def _exercise_digest(course: Course, exercise: Exercise) -> str:
-    own = digest(f"{exercise!r} {_program_digest()} {_contents(tuple(course.depends_on(exercise.name)))}")
+    own = digest(f"{exercise!r} {_program_digest()} {_contents(course.depends_on(exercise.name))}")
     below = [_exercise_digest(course, course.exercise(name)) for name in exercise.builds_on]
     return digest(" ".join([own, *below]).encode())
 

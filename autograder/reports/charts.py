@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import matplotlib as mpl
@@ -30,7 +31,9 @@ def distribution(percents: Sequence[float]) -> str:
         axes.set(xlabel="score (percent)", ylabel="students", xlim=(0, 100))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
-    return _svg("distribution", 3.0, draw)
+    counts = [sum(low <= min(p, 99.9) < low + 10 for p in percents) for low in range(0, 100, 10)]
+    told = ", ".join(f"{low} to {low + 10} %: {count}" for low, count in zip(range(0, 100, 10), counts, strict=True))
+    return _svg("distribution", f"How many students have which score. {told}.", 3.0, draw)
 
 
 def bars(labels: Sequence[str], values: Sequence[float], name: str, unit: str) -> str:
@@ -43,7 +46,8 @@ def bars(labels: Sequence[str], values: Sequence[float], name: str, unit: str) -
         axes.invert_yaxis()
         axes.set(xlabel=unit, xlim=(0, 100))
 
-    return _svg(name, 0.9 + 0.3 * len(labels), draw)
+    told = ", ".join(f"{label} {value:.0f}" for label, value in zip(labels, values, strict=True))
+    return _svg(name, f"{unit}: {told}.", 0.9 + 0.3 * len(labels), draw)
 
 
 def attempts(scores: Sequence[Sequence[float]]) -> str:
@@ -60,10 +64,12 @@ def attempts(scores: Sequence[Sequence[float]]) -> str:
         axes.set_xticks(range(1, most + 1))
         axes.set(xlabel="attempt", ylabel="score (percent)", ylim=(0, 105))
 
-    return _svg("attempts", 3.0, draw)
+    means = [sum(c) / len(c) for i in range(max(map(len, scores))) if (c := [s[i] for s in scores if len(s) > i])]
+    told = ", ".join(f"{number}: {value:.0f} %" for number, value in enumerate(means, 1))
+    return _svg("attempts", f"The mean score by attempt. {told}.", 3.0, draw)
 
 
-def _svg(name: str, height: float, draw: Callable[[Figure], None]) -> str:
+def _svg(name: str, label: str, height: float, draw: Callable[[Figure], None]) -> str:
     out = io.StringIO()
     # Ids in the picture come from the salt: the same each time, and no two charts of a page share one.
     with mpl.rc_context():
@@ -73,4 +79,5 @@ def _svg(name: str, height: float, draw: Callable[[Figure], None]) -> str:
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = out.getvalue()
     text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text[text.index("<svg") :])
-    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg class="chart" role="img" viewBox="\1">', text, count=1)
+    head = rf'<svg class="chart" role="img" aria-label="{escape(label)}" viewBox="\1">'
+    return re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', lambda match: match.expand(head), text, count=1)

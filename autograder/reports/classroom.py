@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import mean, median
 
@@ -38,6 +39,8 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
         entries=counted,
         apart={kind: [entry for entry in entries if entry.status == status] for status, kind in _APART.items()},
         names=list(passed),
+        groups=Counter(group for entry in counted for group in entry.groups).most_common(),
+        weeks=_weeks(counted),
         mean=mean(percents) if percents else 0.0,
         median=median(percents) if percents else 0.0,
         # Charts are our own markup, made by a library that escapes what it writes.
@@ -51,6 +54,18 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
         items=items(entries),
         mistakes=mistakes(entries),
     )
+
+
+def _weeks(entries: Sequence[Entry]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """For each week in which work came, the known mistakes in it and how many made them."""
+    weeks: dict[str, Counter[str]] = {}
+    for entry in entries:
+        for part in entry.parts.values() or (entry,):
+            if part.time and part.counts:
+                year, week, _ = part.time.isocalendar()
+                made = [hint.mistake for exercise in part.grade.exercises for hint in exercise.hints]
+                weeks.setdefault(f"{year}, week {week}", Counter()).update([*made, *part.groups])
+    return [(week, counts.most_common(5)) for week, counts in sorted(weeks.items()) if counts]
 
 
 def _percent(score: float, entry: Entry) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autograder.course import Course
+from autograder.course import Course, GraderError
 from autograder.reports.gates import terminal
 
 SHOWN = 10  # names that a list gives before it counts the rest
@@ -29,6 +29,41 @@ def add_commands(commands: Any) -> None:
     fill.add_argument("--column", default="", metavar="NAME", help="the column to fill (the assignment's)")
     fill.add_argument("--roster", type=Path, metavar="CSV", help="the people of the course")
     fill.set_defaults(run=_fill)
+    _add_similar(commands)
+
+
+def _add_similar(commands: Any) -> None:
+    similar = commands.add_parser("similar", help="submissions that have much in common, side by side")
+    similar.add_argument("results", type=Path, metavar="RESULTS", help="what `grade --out` wrote")
+    similar.add_argument("--out", type=Path, default=Path("similar.html"), metavar="FILE", help="similar.html")
+    similar.add_argument("--least", type=float, default=70, metavar="PERCENT", help="in common, to be listed (70)")
+    similar.set_defaults(run=_similar)
+
+
+def _similar(options: argparse.Namespace, course: Course) -> int:
+    from autograder.batch.results import ResultError, read_sources
+    from autograder.course import CourseError
+    from autograder.files import write_whole
+    from autograder.reports.formats import read_course_results
+    from autograder.reports.pages import page
+    from autograder.reports.similar import pairs
+
+    grades = read_course_results(course, options.results)
+    try:
+        sources = read_sources(options.results)
+    except ResultError as error:
+        raise CourseError(f"{error}.") from None
+    if not sources:
+        raise CourseError(f"{options.results} holds no texts. Grade once more with --force, and they are kept.")
+    found = list(pairs(course, sources, grades, options.least / 100))
+    title = f"{course.title}: similar work"
+    text = page("similar.html", title=title, course=course, pairs=found, compared=len(sources))
+    try:
+        write_whole(options.out, text)
+    except OSError as error:
+        raise GraderError(f"{options.out} could not be written: {error.strerror}.") from None
+    print(f"{len(found)} pairs of {len(sources)} submissions have {options.least:g} % in common: see {options.out}.")
+    return 0
 
 
 def _collect(options: argparse.Namespace, course: Course) -> int:

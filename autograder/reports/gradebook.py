@@ -47,6 +47,7 @@ class Entry:
         parts: of several assignments, each one's entry.
         time: when the last of what counts came.
         late_days: how many of the days that everybody may be late were used.
+        groups: the groups of wrong answers without a name that the work is in.
     """
 
     student: str
@@ -61,6 +62,7 @@ class Entry:
     parts: Mapping[str, Entry] = field(default_factory=dict)
     time: datetime | None = None
     late_days: int = 0
+    groups: tuple[str, ...] = ()
 
     @property
     def max_score(self) -> float:

@@ -13,6 +13,7 @@ from autograder.reports.formats import read_course_results
 from autograder.reports.gradebook import Entry, gradebook
 from autograder.term.assignments import find
 from autograder.term.attempts import refusals
+from autograder.term.groups import Group, read_groups
 from autograder.term.results import assignment_of
 from autograder.term.roster import people
 
@@ -41,11 +42,17 @@ def read_term(course: Course, folders: Sequence[Path], roster: Path | None = Non
     for name, folder in ordered:
         grades = read_course_results(course, folder)
         found[name] = gradebook(course, grades, folder, name, everybody, spent, refusals(folder))
+        found[name] = [_grouped(entry, read_groups(folder)) for entry in found[name]]
         for entry in found[name]:
             spent[entry.id] = spent.get(entry.id, 0) + entry.late_days
     if len(named) == 1:
         return found[named[0][0]]
     return joined({name: found[name] for name, _ in named})
+
+
+def _grouped(entry: Entry, groups: Sequence[Group]) -> Entry:
+    names = entry.grade.submission.split(" + ")
+    return replace(entry, groups=tuple(group.id for group in groups if set(names) & set(group.submissions)))
 
 
 def joined(parts: dict[str, list[Entry]]) -> list[Entry]:
@@ -76,6 +83,7 @@ def _joined(parts: dict[str, Entry], worth: dict[str, float]) -> Entry:
         worth=sum(worth[name] for name, entry in parts.items() if entry.status not in ("excused", "unreadable")),
         remarks=remarks,
         attempts=(),
+        groups=tuple(group for entry in graded for group in entry.groups),
         scores={name: score for entry in graded for name, score in entry.scores.items()},
         parts=parts,
         late_days=sum(entry.late_days for entry in parts.values()),

@@ -179,3 +179,19 @@ def test_nbgraders_export(tmp_path, capsys, monkeypatch, course):
     assert "nothing is overwritten" in capsys.readouterr().err
     with pytest.raises(CourseError, match="week1, week2"):
         nbgraders(tmp_path / "grades.csv")
+
+
+def test_similar_work(tmp_path, course, monkeypatch, capsys):
+    """A copy with other names is found, without what the stub gave everybody; untouched stubs and strangers are not."""
+    from autograder.reports.similar import pairs
+
+    right = course.solution("positional_encoding").read_text(encoding="utf-8")
+    stub = course.stub("positional_encoding").read_text(encoding="utf-8")
+    others = [path.read_text(encoding="utf-8") for path in course.answers("positional_encoding")[:2]]
+    copied = right.replace("angles", "winkel").replace("# ", "#  ")
+    texts = {"ada": right, "eve": copied, "idle": stub, "idle2": stub, "cy": others[0]}
+    sources = {name: {"positional_encoding": text} for name, text in texts.items()}
+    found = list(pairs(course, sources, [], 0.7))
+    assert [pair.names for pair in found] == [("ada", "eve")]
+    assert found[0].share > 0.9
+    assert any(kind == "-" for kind, *_ in found[0].lines)
