@@ -153,7 +153,7 @@ class MixtureOfExperts(nn.Module):
 # Points of the plane are tokens, and what a layer of four experts should learn turns with the quarter of the plane that
 # a point lies in. On the left, who gets which point in the end: with the second loss the experts have shared the plane
 # out among them. In the middle, how many of the choices fall on each expert while it learns; the router begins with a
-# liking for one of them. On the right, what the two losses do.
+# liking for two of them. On the right, what the two losses do.
 
 # %%
 if __name__ == "__main__":
@@ -172,29 +172,29 @@ if __name__ == "__main__":
     def learn(balance: float, steps: int = 500) -> tuple[MixtureOfExperts, torch.Tensor, torch.Tensor]:
         """A trained layer, the part of the choices of each expert `[steps, 4]`, and the losses `[steps]`."""
         torch.manual_seed(3)
-        layer = MixtureOfExperts(3, 8, num_experts=4, k=1)
+        layer = MixtureOfExperts(3, 8, num_experts=4, k=2)
         with torch.no_grad():
             layer.router.weight.mul_(0.2)
-            layer.router.weight[0, 2] += 1.0  # a liking for expert 0
-        optimizer = torch.optim.AdamW(layer.parameters(), lr=2e-2)
+            layer.router.weight[:2, 2] += 3.0  # a liking for two of them
+        optimizer = torch.optim.AdamW(layer.parameters(), lr=1e-2)
         parts, losses = [], []
         for _ in range(steps):
             points = torch.cat([torch.randn(256, 2), torch.ones(256, 1)], dim=1)  # [256, 3]
             logits = layer.router(points)
-            _, experts = route(logits, 2)  # also the second choice, or with k = 1 no gradient would reach the router
+            _, experts = route(logits, 2)
             error = (layer(points[None])[0] - turned(points)).square().mean()
-            loss = error + balance * load_balancing_loss(logits, experts[:, :1])
+            loss = error + balance * load_balancing_loss(logits, experts)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            parts.append(torch.bincount(experts[:, 0], minlength=4) / len(points))
+            parts.append(torch.bincount(experts.flatten(), minlength=4) / experts.numel())
             losses.append(error.detach())
         return layer, torch.stack(parts), torch.stack(losses)
 
     def draw() -> plt.Figure:
         """Who gets which point, how busy the experts are, and the error, with and without the second loss."""
         figure, (plane, busy, error) = plt.subplots(1, 3, figsize=(16, 4.8), layout="constrained")
-        for balance, style in ((0.0, "--"), (0.1, "-")):
+        for balance, style in ((0.0, "--"), (0.05, "-")):
             layer, parts, losses = learn(balance)
             name = "with the second loss" if balance else "without"
             for number, color in enumerate(COLORS):
@@ -206,7 +206,7 @@ if __name__ == "__main__":
         experts = route(layer.router(points), 1)[1].view(x.shape)
         plane.contourf(x, y, experts, levels=[-0.5, 0.5, 1.5, 2.5, 3.5], colors=COLORS, alpha=0.8)
         plane.set(title="Who gets which point", aspect="equal")
-        busy.set(xlabel="step", ylabel="part of the choices", ylim=(0, 1), title="Dashed: without the second loss")
+        busy.set(xlabel="step", ylabel="part of the choices", ylim=(0, 0.6), title="Dashed: without the second loss")
         error.set(xlabel="step", ylabel="error", ylim=(0, None), title="Experts that are used can learn")
         error.legend(frameon=False)
         for axes in (busy, error):
