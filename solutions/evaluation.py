@@ -156,8 +156,8 @@ def token_f1(prediction: str, reference: str) -> float:
         From 0.0 to 1.0; 1.0 for two empty answers, 0.0 for one.
     """
     predicted, wanted = normalize(prediction).split(), normalize(reference).split()
-    if not predicted or not wanted:
-        return float(predicted == wanted)
+    if not predicted and not wanted:
+        return 1.0
     # How many words they share: a word that stands twice in one and once in the other is shared once.
     shared = sum((Counter(predicted) & Counter(wanted)).values())  # FINISH ME
     # With P and R put in, the formula becomes one quotient, which also holds where nothing is shared.
@@ -176,7 +176,8 @@ def token_f1(prediction: str, reference: str) -> float:
 # $$\text{pass@}k = 1 - \binom{n - c}{k} \Big/ \binom{n}{k} = 1 - \prod_{i=n-c+1}^{n} \Bigl(1 - \frac{k}{i}\Bigr)$$
 #
 # The binomial coefficients of 10,000 programs have thousands of digits, far more than a float holds; the product never
-# leaves [0, 1]. If fewer than k fail, every pick contains one that passes: 1.
+# leaves [0, 1]. If fewer than k fail, every pick contains one that passes; then i = k is among the factors, and it is
+# 0.
 #
 # **A worked example.** n = 5, c = 2, k = 2: of 10 pairs, 3 contain no program that passes. So it is 0.7; the naive
 # answer is 0.64.
@@ -199,8 +200,6 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
     """
     if not (0 <= num_correct <= num_samples and 1 <= k <= num_samples):
         raise ValueError(f"{num_correct} right ones and picks of {k} make no sense among {num_samples} programs")
-    if num_samples - num_correct < k:
-        return 1.0
     # The factors of the product above: the chance that none of the k passes.
     factors = (1 - k / i for i in range(num_samples - num_correct + 1, num_samples + 1))  # FINISH ME
     return 1.0 - math.prod(factors)
