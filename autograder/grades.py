@@ -35,6 +35,11 @@ class Place:
     name: str
     text: str
 
+    @property
+    def sentence(self) -> str:
+        """The place as reports give it."""
+        return f"Line {self.line}, in `{self.function}`: {self.text}"
+
 
 @dataclass(frozen=True)
 class TestResult:

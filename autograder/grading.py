@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
-from autograder.course import Course, Exercise, holes
-from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, diagnose
+from autograder.course import Budget, Course, Exercise, holes
+from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, Replays, diagnose
 from autograder.diagnosis.fingerprints import holes_of_stub, is_untouched, knowledge
+from autograder.diagnosis.locate import locate
 from autograder.diagnosis.reach import foundations_within
-from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, TestResult, Visibility
-from autograder.isolation.near.remote import Session, Stopped
+from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, Place, TestResult, Visibility
+from autograder.isolation.near.remote import Session, Stopped, Unfit
 from autograder.isolation.near.worker import Worker
 from autograder.submission import Submission
 from autograder.suites.explain import Explainer, Explanation
@@ -23,6 +24,7 @@ from autograder.suites.runner import Effort, Outcome, Run, Suites
 EVERYTHING = VISIBILITIES
 VISIBLE, HIDDEN = EVERYTHING[:1], EVERYTHING[1:]
 DEFINITIONS = 100  # in a submission's file; what comes after them is not looked at
+AGAIN = Budget(call=3.0, load=10.0, exercise=10.0, restarts=0)  # for calls that are made again to see their steps
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
 
 
@@ -104,8 +106,8 @@ class Grader:
 
     def judge(self, run: Run) -> ExerciseGrade:
         """What a run of the suites comes to: points, words and hints. Points never depend on the words."""
-        grade = self.marks(run)
-        return replace(grade, hints=tuple(self.diagnosis(run).hints()))
+        grade, diagnosis = self.marks(run), self.diagnosis(run)
+        return replace(grade, hints=tuple(diagnosis.hints()), places=self.places(run, diagnosis))
 
     def marks(self, run: Run) -> ExerciseGrade:
         """Points and words, without hints."""
@@ -127,10 +129,34 @@ class Grader:
     def diagnosis(self, run: Run) -> Diagnosis:
         """Which known mistakes a run of the suites points to."""
         known, name = definitions(run.session), run.exercise.name
+        source = run.session.sources[name]
+        unfinished = {name for name, (first, last) in known.items() if any(first <= h <= last for h in holes(source))}
         return contained(
-            lambda: diagnose(run.outcomes, self.knowledge(name), foundations_within(run.session.sources[name], known)),
-            NOTHING,
+            lambda: diagnose(run.outcomes, self.knowledge(name), foundations_within(source, known), unfinished), NOTHING
         )
+
+    def places(self, run: Run, diagnosis: Diagnosis) -> tuple[Place, ...]:
+        """Where a run goes wrong first, as far as that is sure."""
+        return contained(lambda: self._located(run, diagnosis), ())
+
+    def _located(self, run: Run, diagnosis: Diagnosis) -> tuple[Place, ...]:
+        known = self.knowledge(run.exercise.name)
+        if not diagnosis.wrong or not isinstance(known, Replays):
+            return ()
+        shown = (outcome for outcome in run.outcomes if outcome.test.visibility == "visible")
+        messages = {call.message for outcome in shown for call in outcome.calls}
+        visible = {call.key for call in diagnosis.calls if call.call.message in messages}
+        exercise = replace(run.exercise, budget=AGAIN)
+        session = Sources(self.worker, run.session.sources, self.locked).open(exercise, run.session.readable)
+        solution = self.course.solution(run.exercise.name).read_text(encoding="utf-8")
+        try:
+            return locate(
+                diagnosis.calls, diagnosis.lowest(), diagnosis.right, visible, session, known.trace, solution
+            ).places
+        except Unfit:
+            return ()  # the points are there, and the next exercise will find out
+        finally:
+            session.end()
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""

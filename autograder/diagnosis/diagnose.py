@@ -16,7 +16,7 @@ from autograder.course import Course
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, groups, keyed
 from autograder.diagnosis.reach import affected
-from autograder.diagnosis.replay import Variant
+from autograder.diagnosis.replay import Trace, Variant
 from autograder.grades import Hint
 from autograder.isolation.near.remote import Call
 from autograder.suites.runner import Outcome
@@ -64,6 +64,11 @@ class Replays:
             _Known(Hint(mistake.id, mistake.hint), self._variant(mistake.source), affected(self._text, mistake.source))
             for mistake in known_mistakes(self._course, self._name)
         ]
+
+    @cached_property
+    def trace(self) -> Trace:
+        """The solution's steps."""
+        return Trace(self._solution)
 
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         """See `Knowledge`. What comes out differently with other random numbers says nothing and is left out."""
@@ -121,11 +126,23 @@ class Diagnosis(NamedTuple):
         possible: the mistakes that contradict nothing, in the catalogue's order.
         uses: for each function and class the others that it is built on. What goes wrong in one goes wrong in those
             above it, so nothing is said about a function while one that it uses is wrong for an unknown reason.
+        calls: what was looked at, and `right` what is right, by key.
     """
 
     wrong: Mapping[str, Collection[str]]
     possible: Sequence[Suspect]
     uses: Mapping[str, Collection[str]]
+    calls: Sequence[KeyedCall] = ()
+    right: Mapping[str, Signature] = {}
+
+    def lowest(self) -> dict[str, Collection[str]]:
+        """What is wrong, without the functions that use another one that is: the fault is looked for in that one."""
+        tops = {target.split(".")[0] for target in self.wrong}
+        return {
+            target: keys
+            for target, keys in self.wrong.items()
+            if not tops & set(self.uses.get(target.split(".")[0], ()))
+        }
 
     def hints(self, without: str = "") -> list[Hint]:
         """The mistakes that the submission's author made; `without` names one that is to be taken for unknown."""
@@ -144,20 +161,33 @@ class Diagnosis(NamedTuple):
 NOTHING = Diagnosis({}, (), {})
 
 
-def diagnose(outcomes: Sequence[Outcome], knowledge: Knowledge, uses: Mapping[str, Collection[str]]) -> Diagnosis:
-    """Compares what a submission gave for all the exercise's tests with what is known; see `Diagnosis` for `uses`."""
+def diagnose(
+    outcomes: Sequence[Outcome],
+    knowledge: Knowledge,
+    uses: Mapping[str, Collection[str]],
+    unfinished: Collection[str] = (),
+) -> Diagnosis:
+    """Compares what a submission gave for all the exercise's tests with what is known.
+
+    Args:
+        outcomes: of the tests.
+        knowledge: what is known.
+        uses: see `Diagnosis`.
+        unfinished: functions and classes with a hole: what they, and those that use them, give is no evidence.
+    """
     if not any(outcome.calls for outcome in outcomes if outcome.status != "passed"):
         return NOTHING  # all is well, or nothing was asked
     calls = keyed(chosen_calls(outcomes))
     right = knowledge.right(calls)
-    facts = [fact for fact in evidence(calls) if fact.key in right]
+    open_ones = {*unfinished, *(name for name in uses if not set(unfinished).isdisjoint(uses[name]))}
+    facts = [fact for fact in evidence(calls) if fact.key in right and fact.target.split(".")[0] not in open_ones]
     wrong: dict[str, set[str]] = {}
     for fact in facts:
         if not fact.signature.agrees(right[fact.key]):
             wrong.setdefault(fact.target, set()).add(fact.key)
     given = {fact.key: fact.signature for fact in facts}
     suspects = knowledge.suspects(calls, given) if wrong else []
-    return Diagnosis(wrong, [suspect for suspect in suspects if _is_possible(suspect, given)], uses)
+    return Diagnosis(wrong, [suspect for suspect in suspects if _is_possible(suspect, given)], uses, calls, right)
 
 
 def chosen_calls(outcomes: Sequence[Outcome]) -> list[Call]:

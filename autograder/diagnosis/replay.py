@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
+from autograder.diagnosis.traced import Made, steps_of
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
 from autograder.isolation.between.importer import MemoryImporter
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
@@ -46,9 +47,9 @@ class Variant:
             self.known.clear()
         asked = [only is None or call.key in only for call in calls]
         unknown = [wanted and call.key not in self.known for wanted, call in zip(asked, calls, strict=True)]
-        needed = _needed(calls, unknown)
-        steps = self._replay(calls, asked, needed, salt)
-        if any(calls[place].call.of_library for place in needed):
+        chosen = needed(calls, unknown)
+        steps = self._replay(calls, asked, chosen, salt)
+        if any(calls[place].call.of_library for place in chosen):
             return iter(list(steps))  # what a suite does to a library it also undoes, if it comes to its end
         return steps
 
@@ -84,19 +85,91 @@ class Variant:
         return self._module
 
 
-def _needed(calls: Sequence[KeyedCall], unknown: Sequence[bool]) -> set[int]:
+def needed(calls: Sequence[KeyedCall], unknown: Sequence[bool]) -> set[int]:
     """The places of the unknown calls, of all that made or changed what they use, and of what was done to libraries."""
-    needed: set[int] = set()
+    chosen: set[int] = set()
     wanted: set[int] = set()
     if not any(unknown):
-        return needed
+        return chosen
     for place in reversed(range(len(calls))):
         _, call, group, _ = calls[place]
-        if unknown[place] or wanted & group or (needed and sets_the_scene(call)):
-            needed.add(place)
+        if unknown[place] or wanted & group or (chosen and sets_the_scene(call)):
+            chosen.add(place)
             wanted |= group
-    first = min((place for place in needed if sets_the_scene(calls[place].call)), default=len(calls))
-    return needed | {place for place in range(first, len(calls)) if sets_the_scene(calls[place].call)}
+    first = min((place for place in chosen if sets_the_scene(calls[place].call)), default=len(calls))
+    return chosen | {place for place in range(first, len(calls)) if sets_the_scene(calls[place].call)}
+
+
+class Handles:
+    """A submission's handles, as they were recorded, to those of another process."""
+
+    def __init__(self) -> None:
+        self._ours: dict[int, Handle] = {}
+
+    def learn(self, recorded: Any, value: Any) -> None:
+        """The objects of a value stand for those of the recorded one."""
+        pairs = zip(handles(recorded), handles(value), strict=False)
+        self._ours.update({theirs.id: ours for theirs, ours in pairs})
+
+    def request(self, request: Request) -> Request | None:
+        """The request there; None when it needs an object that does not exist there."""
+        return _translated(request, self._ours)
+
+
+class Trace:
+    """The solution's steps.
+
+    Attributes:
+        points: where steps can happen, once something was traced.
+    """
+
+    def __init__(self, variant: Variant) -> None:
+        self._variant = variant
+        self.points: Sequence[tuple[Any, ...]] = ()
+
+    def steps(self, calls: Sequence[KeyedCall], wanted: Container[int]) -> dict[str, Made]:
+        """What happened in some calls, by their keys."""
+        made: dict[str, Made] = {}
+        with _quietly(), own_random_numbers(), _installed(self._variant.sources):
+            module = importlib.import_module(self._variant.name)
+            executor = Executor({self._variant.name: module})
+            translated = Handles()
+            try:
+                for index, (key, call, *_) in enumerate(calls):
+                    if index in wanted and (request := translated.request(call.request)) is not None:
+                        points, trouble, _ = _perform(executor, recording(self._variant.name, key))
+                        if trouble is not None:
+                            return {}
+                        self.points = [tuple(point) for point in points]
+                        value, trouble, changed = _perform(executor, request)
+                        if trouble is None:
+                            translated.learn(call.value, value)
+                        raised = None if trouble is None else ("", 0, "")
+                        steps, *_ = _perform(executor, taken())
+                        made[key] = Made(list(steps_of(points, steps)), signature(value, trouble, changed), raised)
+            finally:
+                executor.pretences.close()
+        return made
+
+
+def recording(name: str, key: str) -> Request:
+    """The request to take down what happens in a module during the next one, which has this key."""
+    return Request("record", (name,), (int(key, 16) % 2**62,))
+
+
+def taken() -> Request:
+    """The request for the steps that were taken down."""
+    return Request("steps", ())
+
+
+@contextlib.contextmanager
+def _installed(sources: Mapping[str, str]) -> Iterator[None]:
+    importer = MemoryImporter(sources)
+    importer.install()
+    try:
+        yield
+    finally:
+        importer.remove()
 
 
 def _perform(executor: Executor, request: Request) -> tuple[Any, Trouble | None, list[str]]:

@@ -14,10 +14,11 @@ _CELL = "padding:4px 8px;text-align:left;vertical-align:top;border-bottom:1px so
 
 
 def part(grade: ExerciseGrade, visibility: str) -> ExerciseGrade:
-    """The grade's visible or hidden tests alone. Hints are told once: where the first of the failed tests are."""
+    """The grade's visible or hidden tests alone. Hints and places are told once: where the first of the failed tests are."""
     tests = tuple(test for test in grade.tests if test.visibility == visibility)
     first = next((test.visibility for test in grade.tests if test.status != "passed"), "")
-    return replace(grade, tests=tests, hints=grade.hints if first == visibility else ())
+    told = grade if first == visibility else replace(grade, hints=(), places=())
+    return replace(grade, tests=tests, hints=told.hints, places=told.places)
 
 
 def as_html(grade: ExerciseGrade, drawings: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> str:
@@ -65,4 +66,5 @@ def _without_repetition(grade: ExerciseGrade) -> list[tuple[TestResult, str]]:
 def _notes(grade: ExerciseGrade) -> list[str]:
     carried = " and ".join(grade.carried_forward)
     notes = [f"Checked with a right {carried} in place of yours."] if carried else []
-    return [*notes, *(f"Hint: {hint.text}" for hint in grade.hints)]
+    places = (place.sentence for place in grade.places)
+    return [*notes, *places, *(f"Hint: {hint.text}" for hint in grade.hints)]

@@ -33,11 +33,11 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
             "name": f"{course.exercise(exercise.name).title}: hints",
             "number": f"{place}.{len(exercise.tests) + 1}",
             "visibility": "after_due_date",
-            "output": "\n".join(hint.text for hint in exercise.hints),
+            "output": "\n".join([*(p.sentence for p in exercise.places), *(hint.text for hint in exercise.hints)]),
             "output_format": "text",
         }
         for place, exercise in enumerate(entry.grade.exercises, 1)
-        if exercise.hints
+        if exercise.hints or exercise.places
     ]
     result = {
         "score": entry.score,

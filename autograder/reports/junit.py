@@ -29,7 +29,8 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
                     outcome = ET.SubElement(
                         case, tag, {"message": message} if skipped else {"message": message, "type": tag}
                     )
-                    outcome.text = xml("\n".join([test.feedback, *(f"Hint: {hint.text}" for hint in exercise.hints)]))
+                    told = [*(p.sentence for p in exercise.places), *(f"Hint: {h.text}" for h in exercise.hints)]
+                    outcome.text = xml("\n".join([test.feedback, *told]))
             tags = {tag: len(suite.findall(f"testcase/{tag}")) for tag in ("failure", "error", "skipped")}
             suite.attrib.update(
                 tests=str(len(exercise.tests)),

@@ -30,3 +30,5 @@ def troubles(grade: Grade) -> Iterator[Trouble]:
                 hints = "".join(f"\nHint: {hint.text}" for hint in exercise.hints)
                 line = test.line or (exercise.holes[0] if exercise.holes else 1)
                 yield Trouble(f"exercises/{exercise.name}.py", line, test.title, (test.feedback + hints).strip())
+        for place in exercise.places:
+            yield Trouble(f"exercises/{exercise.name}.py", place.line, "It goes wrong here first", place.sentence)

@@ -67,6 +67,8 @@ def print_trouble(console: Console, exercise: ExerciseGrade, *, whole: bool) -> 
             console.print(f"  {mark(console, test.status)} {name(test.title)}{_short_reason(test, first)}")
         if rest and not whole:
             console.print(f"  [dim]{len(rest)} more {'does' if len(rest) == 1 else 'do'} not pass yet.[/]")
+    for place in exercise.places:
+        _print_text(console, place.sentence, 2, "yellow")
     for hint in exercise.hints:
         _print_text(console, terminal(f"Hint: {hint.text}"), 2, "cyan")
 

@@ -1,8 +1,13 @@
 """What is said about two arrays that differ: each pattern is seen, and none where there is none."""
 
+import re
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from autograder.suites.compare import Mismatch, assert_close
 from autograder.suites.differences import describe
 
 WANTED = np.arange(12.0).reshape(3, 4) ** 1.3 + 1
@@ -25,16 +30,16 @@ def _with(place, value):
         (WANTED.T, WANTED, "rows and columns"),
         (WANTED[:3, :3].T, WANTED[:3, :3], "rows and columns"),
         (WANTED.reshape(4, 3), WANTED, "another shape"),
-        (WANTED[None], WANTED, "shape"),
+        (WANTED[None], WANTED, "axis of length 1"),
         (WANTED * np.nan, WANTED, "Every number is nan"),
         (_with((1, slice(None)), np.nan), WANTED, "nan in row 1"),
         (_with((slice(None), 3), 7.5), WANTED, "in the last column"),
-        (_with((slice(1, None), slice(None)), WANTED[1:] ** 2), WANTED, "in every row but 0"),
-        (np.stack([WANTED, -WANTED, WANTED]), np.stack([WANTED] * 3), "in place 1 along axis 0"),
-        (1.001 ** np.arange(12) * WANTED.ravel(), WANTED.ravel(), "in every place but 0"),
+        (_with((slice(1, None), slice(None)), WANTED[1:] ** 2), WANTED, "in every row but the first"),
+        (np.stack([WANTED, -WANTED, WANTED]), np.stack([WANTED] * 3), "at index 1 along axis 0"),
+        (1.001 ** np.arange(12) * WANTED.ravel(), WANTED.ravel(), "at every index but the first"),
         (np.roll(WANTED, 1, axis=0), WANTED, "too late along axis 0"),
         (np.roll(WANTED, -1, axis=1), WANTED, "too early along axis 1"),
-        (SOFT * np.array([[1.0], [2.0], [3.0]]), SOFT, "sum to 1"),
+        (SOFT * np.array([[1.5], [2.0], [3.0]]), SOFT, "sum to 1"),
         (WANTED[:3, :3] + np.triu(np.arange(1.0, 10.0).reshape(3, 3) ** 2, 1), WANTED[:3, :3], "above the diagonal"),
     ],
 )
@@ -50,3 +55,65 @@ def test_nothing_is_said_where_nothing_is_seen():
     assert describe(noise, WANTED, np.ones((3, 4), bool)) == ""
     assert describe("text", WANTED, None) == ""
     assert describe(np.zeros(0), np.zeros(0), np.zeros(0, bool)) == ""
+
+
+# What each sentence claims, as a check of the two arrays; "(x)" in a sentence is its number.
+_CLAIMS = {
+    r"Every number is nan|The number is nan": lambda a, w, x: np.isnan(a).all(),
+    r"Every number is inf|The number is inf": lambda a, w, x: np.isposinf(a).all(),
+    r"Every number is -inf|The number is -inf": lambda a, w, x: np.isneginf(a).all(),
+    r"(?:is|are) (nan|inf|-inf)\b": lambda a, w, x: ((a == float(x)) | (np.isnan(a) & (x == "nan"))).any(),
+    r"should be (nan|inf|-inf) and": lambda a, w, x: ((w == float(x)) | (np.isnan(w) & (x == "nan"))).any(),
+    r"right to about (\d+) digits": lambda a, w, x: np.abs(a - w).max() <= 10.0 ** -int(x) * np.abs(w).max(),
+    r"rows and columns are exchanged": lambda a, w, x: np.allclose(
+        a.swapaxes(-1, -2), w, rtol=1e-3, atol=1e-3 * _top(w)
+    ),
+    r"wrong sign": lambda a, w, x: np.allclose(-a, w, rtol=1e-3, atol=1e-3 * _top(w)),
+    r"in reverse order": lambda a, w, x: np.allclose(
+        np.sort(a, None), np.sort(w, None), rtol=1e-3, atol=1e-3 * _top(w)
+    ),
+    r"Every number is (\S+) times": lambda a, w, x: np.allclose(a, float(x) * w, rtol=1e-2, atol=2e-3 * _top(w)),
+    r"about (\S+) too large": lambda a, w, x: np.allclose(a - w, float(x), rtol=2e-2),
+    r"about (\S+) too small": lambda a, w, x: np.allclose(w - a, float(x), rtol=2e-2),
+    r"one place too (?:late|early)": lambda a, w, x: a.ndim and max(a.shape) >= 3,
+    r"should sum to 1": lambda a, w, x: np.allclose(w.sum(-1), 1) and not np.isclose(a.sum(-1), 1).any(),
+    r"in another shape|an axis of length 1": lambda a, w, x: (
+        a.shape != w.shape and np.allclose(a.ravel(), w.ravel(), rtol=1e-3)
+    ),
+    r"What is wrong stands": lambda a, w, x: (a != w).any() and (a == w).any(),
+}
+
+
+def _top(array):
+    return np.abs(array[np.isfinite(array)]).max(initial=0.0)
+
+
+_NUMBERS = st.one_of(st.floats(-4, 4, width=16), st.sampled_from([0.0, 1.0, np.inf, -np.inf, np.nan]))
+_CHANGES = [
+    lambda a, x: a * x, lambda a, x: a + x, lambda a, x: -a, lambda a, x: a.swapaxes(-1, -2), lambda a, x: np.flip(a, 0),
+    lambda a, x: np.roll(a, 1, -1), lambda a, x: a * (1 + 1e-5 * np.arange(a.size).reshape(a.shape)), lambda a, x: a / x,
+    lambda a, x: np.where(np.arange(a.shape[-1]) == 0, x, a), lambda a, x: a + 1e-5 * x, lambda a, x: np.tril(a),
+    lambda a, x: np.where(a > x, -np.inf, a), lambda a, x: a[None], lambda a, x: np.full_like(a, x),
+]  # fmt: skip
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True, database=None)
+@given(st.data())
+def test_every_sentence_is_true_of_its_arrays(data):
+    """Arrays of all kinds, changed in ways that do and do not make a pattern: what is said of them holds."""
+    shape = data.draw(st.sampled_from([(1, 1), (1, 3), (2, 2), (3, 3), (2, 4), (2, 3, 3), (1, 2, 1)]))
+    numbers = data.draw(st.lists(_NUMBERS, min_size=int(np.prod(shape)), max_size=int(np.prod(shape))))
+    wanted = np.array(numbers).reshape(shape)
+    with np.errstate(all="ignore"):
+        got = data.draw(st.sampled_from(_CHANGES))(wanted, data.draw(_NUMBERS))
+    try:
+        assert_close(got, wanted)
+    except Mismatch as error:
+        said = describe(got, wanted, error.wrong)
+        assert not said or any(re.search(claim, said) for claim in _CLAIMS), said
+        for claim, holds in _CLAIMS.items():
+            if found := re.search(claim, said):
+                with np.errstate(all="ignore"):
+                    assert holds(got, wanted, found[1] if found.groups() else ""), said
+        hidden = describe(got, wanted, error.wrong, numbers=False)
+        assert not re.search(r"\d", re.sub(r"axis \d|length 1|sum to 1|float\d\d", "", hidden)), hidden

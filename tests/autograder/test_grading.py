@@ -141,8 +141,17 @@ def test_json_is_the_fixed_form_and_comes_back(grader, solution):
     data = json.loads(json.dumps(as_json(grade)))
     assert set(data) == {"submission", "score", "max_score", "exercises"}
     exercise = data["exercises"][0]
-    assert set(exercise) == {"name", "status", "score", "max_score", "carried_forward", "tests", "hints"}
-    assert set(exercise["tests"][0]) == {"name", "title", "visibility", "status", "score", "max_score", "feedback"}
+    assert set(exercise) == {"name", "status", "score", "max_score", "carried_forward", "tests", "hints", "places"}
+    assert set(exercise["tests"][0]) == {
+        "name",
+        "title",
+        "visibility",
+        "status",
+        "score",
+        "max_score",
+        "feedback",
+        "line",
+    }
     assert as_json(from_json(data)) == data
 
 

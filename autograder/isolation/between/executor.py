@@ -18,6 +18,7 @@ import numpy as np
 
 from autograder.isolation.between.messages import LIBRARY as LIBRARY
 from autograder.isolation.between.messages import Request as Request
+from autograder.isolation.between.steps import Point, Recorder
 from autograder.isolation.between.values import handles as handles
 from autograder.isolation.between.values import is_tensor, mapped
 from autograder.isolation.between.wire import Handle, encode
@@ -49,6 +50,7 @@ class Executor:
     objects: list[Any] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)  # id(object) to its place
     pretences: ExitStack = field(default_factory=ExitStack)
+    recorder: Recorder | None = None
 
     def refer(self, value: object) -> Handle:
         """Keeps `value` here and returns a handle to it; the same object keeps its handle."""
@@ -66,6 +68,10 @@ class Executor:
 
     def execute(self, request: Request) -> tuple[Any, list[str]]:
         """Returns the request's value and the names of the arguments that were changed in place by it."""
+        if request.kind == "record":
+            return self.record(str(request.path[0]), *request.args), []
+        if request.kind == "steps":
+            return self.recorder.steps if self.recorder else [], []
         if request.kind == "pretend":
             self.pretend(request.kwargs)
             return None, []
@@ -115,6 +121,15 @@ class Executor:
             {name: found.get(id(leaf)) for name, leaf in kwargs.items()},
             {name: found.get(id(leaf)) for name, leaf in parameters.items()},
         )
+
+    def record(self, name: str, seed: int) -> list[Point]:
+        """Takes down the steps of a module's functions from now on, and says where steps can happen in it."""
+        if self.recorder is None:
+            self.recorder = Recorder(name)
+            loader: Any = self.modules[name].__loader__
+            self.modules = {**self.modules, name: self.recorder.load(loader.get_source(name))}
+        self.recorder.begin(seed)
+        return self.recorder.points
 
     def pretend(self, answers: Mapping[str, Any]) -> None:
         """Makes functions give fixed answers, as `{"torch.cuda.is_available": True}`; no answers: the truth again."""

@@ -25,7 +25,7 @@ LOAD = "load"
 UNPROTECTED = "none"  # the profile that is none: a student's own check, or submissions that are trusted
 FULL = "full"
 
-RequestKind = Literal["call", "read", "gradients", "pretend"]
+RequestKind = Literal["call", "read", "gradients", "pretend", "record", "steps"]
 FailureKind = Literal["raised", "missing", "timeout", "crashed"]
 
 
@@ -100,7 +100,8 @@ class Request(NamedTuple):
     """To a child: one thing to do.
 
     Attributes:
-        kind: "call", "read" (an attribute's value), "gradients" (call, then differentiate) or "pretend".
+        kind: "call", "read" (an attribute's value), "gradients" (call, then differentiate) or "pretend";
+            "record" begins to take down a module's steps, and "steps" gives those of the request before (see `steps`).
         path: the start and the attributes that lead to the target.
         cotangent: for gradients, what the result's gradient is; ones when None.
     """

@@ -1,0 +1,93 @@
+"""A step that differs, in a sentence; for a hidden test no number or text of either side is in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autograder.isolation.between.steps import GRADIENT, LARGE, LAYER, OBJECT
+from autograder.suites.compare import as_numpy
+from autograder.suites.differences import describe
+from autograder.suites.shown import show
+
+if TYPE_CHECKING:
+    from autograder.diagnosis.locate import Difference
+
+SHOWN = 9  # numbers that are shown of a value
+
+
+def how(difference: Difference, *, numbers: bool) -> str:
+    """How the step differs."""
+    step, wanted = difference.step, difference.wanted
+    what = {"return": "What is returned", "condition": "The condition"}.get(step.kind, f"`{step.name.strip('`')}`")
+    if difference.what == "raised":
+        return f"This line raises {difference.raised if numbers else 'an exception'}."
+    if difference.what == "more":
+        return "The loop takes a turn more than it should."
+    if difference.what == "fewer":
+        return "The loop ends too early."
+    if difference.what == "called":
+        return f"`{step.function}` is not what is needed here."
+    if difference.what == "path" or wanted is None:
+        return "This line should not be reached here: another way is taken before it."
+    if step.kind == "condition":
+        return f"The condition is {'true' if step.value else 'false'} here, and should be the opposite."
+    if difference.what == "kind":
+        return f"{what} has the right numbers, but {_kind(step.value, wanted.value, numbers)}."
+    words = _value(step.value, wanted.value, numbers)
+    return f"{what} is the first value that is not right.{f' {words}' if words else ''}"
+
+
+def _kind(got: Any, wanted: Any, numbers: bool) -> str:
+    if _has_gradient(got) != _has_gradient(wanted):
+        return "no gradient flows through it" if _has_gradient(wanted) else "a gradient flows through it"
+    given, expected = (getattr(_bare(value), "dtype", None) for value in (got, wanted))
+    if given is not None and expected is not None and given != expected:
+        return f"its dtype is {given} and should be {expected}" if numbers else "not the right dtype"
+    return "it is another kind of value than it should be"
+
+
+def _value(got: Any, wanted: Any, numbers: bool) -> str:
+    if isinstance(wanted, tuple) and wanted and wanted[0] in (OBJECT, LAYER, LARGE):
+        if wanted[0] == LAYER and isinstance(got, tuple) and got and got[0] == LAYER:
+            return "The layer has other sizes, settings or starting values than it should have."
+        return ""
+    given, expected = _bare(got), _bare(wanted)
+    if given is None or isinstance(given, (str, bytes, list, tuple)) or isinstance(expected, (str, bytes, list, tuple)):
+        pair = _listed(given), _listed(expected)
+        short = numbers and not any(isinstance(value, tuple) for value in (given, expected)) and pair[0] != pair[1]
+        return f"It is {pair[0]} and should be {pair[1]}." if short and "\n" not in "".join(pair) else ""
+    try:
+        actual, right = as_numpy(given), as_numpy(expected)
+    except (TypeError, ValueError):
+        return ""
+    if actual.shape != right.shape:
+        words = describe(given, expected, None, numbers=numbers)
+        if not numbers:
+            return words or "Its shape is another."
+        return f"Its shape is {list(actual.shape)} and should be {list(right.shape)}. {words}".strip()
+    with np.errstate(all="ignore"):
+        wrong = ~np.isclose(actual, right, rtol=1e-7, atol=0, equal_nan=True)
+    words = describe(given, expected, wrong, numbers=numbers)
+    if numbers and actual.size <= SHOWN:
+        pair = show(given), show(expected)
+        if pair[0] != pair[1] and "\n" not in pair[0] + pair[1]:
+            return f"It is {pair[0]} and should be {pair[1]}. {words}".strip()
+    return words
+
+
+def _listed(value: Any) -> str:
+    """A value as it was; lists were taken down with their length before their items."""
+    if isinstance(value, list) and value and isinstance(value[0], int):
+        items = [_listed(item) for item in value[1:9]]
+        return f"[{', '.join([*items, '...'] if value[0] > len(items) else items)}]"
+    return show(value)
+
+
+def _has_gradient(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and value[0] == GRADIENT
+
+
+def _bare(value: Any) -> Any:
+    return value[1] if _has_gradient(value) else value
