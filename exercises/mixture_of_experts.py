@@ -143,8 +143,7 @@ class MixtureOfExperts(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Every token through its experts: `[B, T, C]` to `[B, T, C]`."""
-        # Yours to design: route the tokens, run each expert once on the tokens that chose it, add up what comes out.
-        ...  # FINISH ME
+        return ...  # FINISH ME: the whole function
 
 
 # %% [markdown]
