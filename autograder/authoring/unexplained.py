@@ -18,6 +18,7 @@ from autograder.grades import Grade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import start_worker
 from autograder.reports.formats import read_course_results
+from autograder.suites.runner import Effort
 from autograder.term.groups import Group, read_groups, write_groups
 
 
@@ -102,7 +103,7 @@ def _of_exercise(
 
 def behavior_of(grader: Grader, exercise: Exercise, text: str) -> _Behavior:
     """What a text answers wrongly, on right foundations."""
-    outcomes, _ = grader.run(exercise, {**grader.stand_ins(exercise), exercise.name: text}, search=False)
+    outcomes = grader.run(exercise, {**grader.stand_ins(exercise), exercise.name: text}, Effort(search=False)).outcomes
     calls = keyed(chosen_calls(outcomes))
     right = grader.knowledge(exercise.name).right(calls)
     facts = [fact for fact in evidence(calls) if fact.key in right and not fact.signature.agrees(right[fact.key])]

@@ -195,13 +195,13 @@ def _first(
     found = [difference for difference in found if difference.what != "kind" or not same_kind]
     if not found:
         return None
-    first: Difference | None = next(
-        (difference for difference in found if difference.step.key not in own_way), found[0]
-    )
+    first = next((difference for difference in found if difference.step.key not in own_way), found[0])
     before = [d for d in found[: found.index(first)] if not texts.as_given(_line(d, texts))]
     if before:
-        first = before[0] if texts.as_given(_line(first, texts)) else None
-    if first is None or first.what == "raised":
+        if not texts.as_given(_line(first, texts)):
+            return None
+        first = before[0]
+    if first.what == "raised":
         return first
     return first if _is_alike(first.step.function, theirs[last], ours[last], known) else None
 

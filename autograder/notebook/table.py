@@ -14,7 +14,7 @@ _CELL = "padding:4px 8px;text-align:left;vertical-align:top;border-bottom:1px so
 
 
 def part(grade: ExerciseGrade, visibility: str) -> ExerciseGrade:
-    """The grade's visible or hidden tests alone. Hints and places are told once: where the first of the failed tests are."""
+    """The grade's visible or hidden tests alone; hints and places are told once, with the first that fail."""
     tests = tuple(test for test in grade.tests if test.visibility == visibility)
     first = next((test.visibility for test in grade.tests if test.status != "passed"), "")
     told = grade if first == visibility else replace(grade, hints=(), places=())

@@ -90,8 +90,9 @@ def _top(array):
 
 _NUMBERS = st.one_of(st.floats(-4, 4, width=16), st.sampled_from([0.0, 1.0, np.inf, -np.inf, np.nan]))
 _CHANGES = [
-    lambda a, x: a * x, lambda a, x: a + x, lambda a, x: -a, lambda a, x: a.swapaxes(-1, -2), lambda a, x: np.flip(a, 0),
-    lambda a, x: np.roll(a, 1, -1), lambda a, x: a * (1 + 1e-5 * np.arange(a.size).reshape(a.shape)), lambda a, x: a / x,
+    lambda a, x: a * x, lambda a, x: a + x, lambda a, x: -a, lambda a, x: a.swapaxes(-1, -2),
+    lambda a, x: np.flip(a, 0), lambda a, x: np.roll(a, 1, -1), lambda a, x: a / x,
+    lambda a, x: a * (1 + 1e-5 * np.arange(a.size).reshape(a.shape)),
     lambda a, x: np.where(np.arange(a.shape[-1]) == 0, x, a), lambda a, x: a + 1e-5 * x, lambda a, x: np.tril(a),
     lambda a, x: np.where(a > x, -np.inf, a), lambda a, x: a[None], lambda a, x: np.full_like(a, x),
 ]  # fmt: skip
