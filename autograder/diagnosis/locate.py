@@ -191,7 +191,8 @@ def _first(
     """
     found = [difference for key in order for difference in _differences(theirs[key], ours[key], known)]
     last = order[-1]
-    same_kind = theirs[last].signature is None or theirs[last].signature.kind == (ours[last].signature or _NONE).kind
+    mine = theirs[last].signature
+    same_kind = mine is None or mine.kind == (ours[last].signature or _NONE).kind
     found = [difference for difference in found if difference.what != "kind" or not same_kind]
     if not found:
         return None
