@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autograder.batch.cores import available
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
+from autograder.isolation.between.messages import FULL, UNPROTECTED
 from autograder.isolation.near.worker import Worker, WorkerError, start_worker
 from autograder.loop.commands import add_commands, add_plain
 from autograder.reports.console import open_console
@@ -144,7 +145,8 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     if absent := [path for path in options.submissions if not path.exists()]:
         raise UsageError(f"There is no {absent[0]}.")
     from autograder.batch.cluster import grade_on
-    from autograder.batch.local import Setting, grade_all, prepare, read_all
+    from autograder.batch.jobs import Setting
+    from autograder.batch.local import grade_all, prepare, read_all
     from autograder.batch.results import ResultError, Results, keys
     from autograder.grades import as_json
     from autograder.isolation.near.protection import missing_locks
@@ -160,10 +162,11 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     results = Results(options.out) if options.out else None
     run = partial(grade_on, options.dask) if options.dask else grade_all
     exercises = course.select(options.exercise)
-    setting = Setting(course.root, tuple(exercise.name for exercise in exercises), locked)
+    protection = FULL if locked else UNPROTECTED
+    setting = Setting(course.root, tuple(exercise.name for exercise in exercises), protection)
     grades, failures = {}, []
     submissions = read_all(options.submissions, course)
-    jobs = [prepare(s, course, exercises, None if options.force else results, locked) for s in submissions]
+    jobs = [prepare(s, course, exercises, None if options.force else results, protection) for s in submissions]
     with progress(len(jobs)) as advance:
         for job, grade, fresh in run(setting, jobs, options.processes or len(available())):
             grades[grade.submission] = grade
@@ -179,6 +182,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     else:
         print_grades(open_console(options.plain), ordered)
     write_reports(options.report, course, ordered)
+    failures += [f"{grade.submission}: {grade.notes[-1]}" for grade in ordered if not grade.graded]
     for failure in failures:
         print(failure, file=sys.stderr)
     if failures:

@@ -11,7 +11,7 @@ from autograder.diagnosis.diagnose import Diagnosis, Knowledge, diagnose
 from autograder.diagnosis.fingerprints import holes_of_stub, knowledge
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import ExerciseGrade, Grade, TestResult
-from autograder.isolation.between.messages import Limits
+from autograder.isolation.between.messages import UNPROTECTED, Limits
 from autograder.isolation.near.remote import Session, Stopped
 from autograder.isolation.near.worker import Confinement, Worker
 from autograder.submission import Submission
@@ -59,7 +59,8 @@ class Grader:
             if exercise.name not in found:
                 found[exercise.name] = self.grade_exercise(submission, exercise, found)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
-        return Grade(submission.name, wanted, self.locked, tuple(submission.notes))
+        protection = self.worker.protection if self.locked else UNPROTECTED
+        return Grade(submission.name, wanted, protection, tuple(submission.notes))
 
     def grade_exercise(
         self, submission: Submission, exercise: Exercise, earlier: dict[str, ExerciseGrade]

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autograder.batch.local import Setting
+from autograder.batch.jobs import Job, Setting
+from autograder.batch.steady import SteadyGrader
 from autograder.course import CourseError, GraderError
 from autograder.grades import Grade, as_json, from_json
 from autograder.submission import Submission
@@ -74,13 +75,14 @@ def main(arguments: Sequence[str]) -> None:
     grader = None
     for line in sys.stdin:
         try:
-            grader = grader or Setting(Path(root), tuple(names), locked=True).grader()
-            answer = as_json(grader.grade(Submission(**json.loads(line))))
+            grader = grader or SteadyGrader(Setting(Path(root), tuple(names)))
+            grade = grader.grade(Job(Submission(**json.loads(line))))
+            answer = as_json(grade) if grade.graded else {"error": grade.notes[-1]}
         except (GraderError, CourseError) as error:
             answer = {"error": str(error)}
         print(json.dumps(answer), file=answers, flush=True)
     if grader is not None:
-        grader.worker.close()
+        grader.close()
 
 
 if __name__ == "__main__":
