@@ -3,20 +3,25 @@
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := $(BIN)/python -P -m autograder
-CONSTRAINTS := $(if $(wildcard constraints.txt),--constraint constraints.txt)
+
+# A folder that was moved or copied brings a .venv that still points to where it was; a .venv that is a link is somebody's.
+MOVED := $(shell [ -L .venv ] || [ ! -e .venv/here ] || [ "$$(cat .venv/here)" = "$$(pwd -P)" ] || echo moved)
+ASKED := $(filter command,$(origin PYTHON))
+INSTALL = $(PYTHON) install.py $(if $(ASKED),--this-python)
 
 .DEFAULT_GOAL := check
 
-.venv/installed: pyproject.toml
-	@echo "Setting up .venv (once; PyTorch is large)..."
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, and this is %d.%d. Try: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . $(CONSTRAINTS)
+# TORCH_INDEX=cpu, cuda, an address or a folder says where PyTorch comes from.
+.venv/installed: pyproject.toml constraints.txt $(if $(MOVED)$(ASKED),again)
+	@$(INSTALL)
 	@touch $@
 
-.PHONY: setup check watch course hint notebook submit model train alignment capstone tour
+.PHONY: again help setup check watch course hint notebook submit model train alignment capstone tour
 
-setup: .venv/installed
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+setup: .venv/installed  ## .venv, with all that students need; every other command does this first
 
 check: .venv/installed  ## your exercises; EX=softmax for one; PLAIN=1 for a screen reader, here and below
 	@$(RUN) check $(EX) $(if $(PLAIN),--plain)
@@ -31,11 +36,11 @@ hint: .venv/installed  ## the next hint: EX=softmax
 	@$(RUN) hint $(EX)
 
 notebook: .venv/installed  ## the exercises in JupyterLab; EX=softmax for one
-	@$(BIN)/python -c 'import jupyterlab' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check 'jupyterlab>=4.4,<5'
+	@$(INSTALL) --extra notebook
 	@$(RUN) notebook $(EX)
 
-submit: .venv/installed  ## one zip to hand in: OUT=ada.zip
-	@$(RUN) submit $(if $(OUT),--out '$(OUT)') $(if $(PLAIN),--plain)
+submit: .venv/installed  ## one zip to hand in: OUT=ada.zip; ASSIGNMENT=week1
+	@$(RUN) submit $(if $(OUT),--out '$(OUT)') $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(PLAIN),--plain)
 
 model: .venv/installed  ## SmolLM2-135M-Instruct, for the final exercise
 	@$(BIN)/python -P -m projects.smollm2
@@ -56,11 +61,10 @@ tour: .venv/installed  ## inside the real model, a picture at every step
 # -- For instructors and maintainers; a release ends here. --
 
 .venv/developing: .venv/installed
-	@echo "Adding what instructors and maintainers need (once)..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@$(INSTALL) --extra dev
 	@touch $@
 
-.PHONY: exercises verify mutants fuzz test lint bench release nbgrader
+.PHONY: exercises verify mutants fuzz test quick lint bench release pictures site nbgrader upgrade
 
 exercises: .venv/developing  ## exercises/ from solutions/
 	@$(RUN) exercises
@@ -71,18 +75,25 @@ verify: .venv/developing  ## the course proves itself
 mutants: .venv/developing  ## the suites, measured by generated mutants
 	@$(RUN) mutants $(EX)
 
-release: .venv/developing  ## what students get: DIR=../course
-	@$(RUN) release $(DIR)
+release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there
+	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)')
+
+pictures: .venv/developing  ## the pictures in README.md
+	@$(BIN)/python -P tools/pictures.py
+
+site: .venv/developing  ## the course as pages for the browser: DIR=build/site
+	@$(RUN) site $(or $(DIR),build/site)
 
 nbgrader: .venv/developing  ## a course folder for nbgrader: DIR=~/llm
 	@$(RUN) notebooks $(or $(DIR),build/nbgrader)
 
 fuzz: .venv/developing  ## the decoder of what submissions send, coverage-guided
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	@$(INSTALL) --extra fuzz
 	@$(BIN)/python -P tests/autograder/fuzz_wire.py -max_total_time=60
 
 test: .venv/developing  ## everything that must hold before a change lands
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -P -m pytest -q --numprocesses 2 --dist loadfile
 	@$(RUN) verify --sample 16
 	@$(RUN) mutants --sample 32
@@ -92,3 +103,7 @@ lint: .venv/developing
 
 bench: .venv/developing  ## figures, as ratios in one run
 	@$(BIN)/python -P -m pytest -q tests/bench
+
+upgrade: .venv/developing  ## newer versions in constraints.txt: resolved, installed, tested, and what moved
+	@$(INSTALL) --extra upgrade
+	@$(BIN)/python -P tools/upgrade.py

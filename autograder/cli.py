@@ -7,15 +7,20 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autograder.batch.cores import available
 from autograder.course import Course, CourseError, Exercise, GraderError, find_course
-from autograder.isolation.between.messages import FULL, UNPROTECTED
-from autograder.isolation.near.worker import Worker, WorkerError, start_worker
+from autograder.isolation.between.messages import PROFILES, UNPROTECTED
+from autograder.isolation.near.worker import Worker, start_worker
 from autograder.loop.commands import add_commands, add_plain
 from autograder.reports.console import open_console
+
+if TYPE_CHECKING:
+    from autograder.term.assignments import Assignment
 
 OK, BELOW, USAGE, FAILED = 0, 1, 2, 3
 
@@ -62,16 +67,24 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--json", action="store_true", help="print the grades as JSON")
     grade.add_argument("--fail-under", type=float, metavar="PERCENT", help="exit 1 when one has less")
     grade.add_argument("--exercise", action="append", default=[], metavar="NAME", help="grade this one (all)")
+    _add_assignment(grade)
+    grade.add_argument("--handed-in", type=Path, metavar="CSV", help="whose each submission is, and when it came")
+    grade.add_argument("--roster", type=Path, metavar="CSV", help="the people of the course")
     grade.add_argument("--force", action="store_true", help="grade again what --out holds already")
+    grade.add_argument("--prune", action="store_true", help="move grades of other submissions out of --out")
+    grade.add_argument("--strict-read", action="store_true", help="exit 1 when a submission could not be read")
     grade.add_argument("--processes", type=int, metavar="N", help="how many at a time (one a core)")
     grade.add_argument("--dask", metavar="ADDRESS", help="on a Dask cluster; `local` starts one here")
     grade.add_argument("--trust-submissions", action="store_true", help="run them unprotected")
+    grade.add_argument("--require", default="", choices=PROFILES, help="refuse unless this protection holds")
     add_plain(grade)
     _add_reports(grade)
     grade.set_defaults(run=_grade)
 
     report = commands.add_parser("report", help="reports of a folder of grades, or what changed between two")
-    report.add_argument("results", nargs="?", type=Path, metavar="RESULTS", help="what `grade --out` wrote")
+    report.add_argument("results", nargs="*", type=Path, metavar="RESULTS", help="what `grade --out` wrote")
+    report.add_argument("--roster", type=Path, metavar="CSV", help="the people of the course")
+    _add_assignment(report)
     _add_reports(report)
     report.add_argument("--diff", nargs=2, type=Path, metavar=("OLD", "NEW"), help="who gained or lost what, and why")
     report.set_defaults(run=_report)
@@ -79,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     gradescope = commands.add_parser("gradescope", help="write the autograder zip that Gradescope runs")
     gradescope.add_argument("zip", type=Path, metavar="ZIP")
     gradescope.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
+    _add_assignment(gradescope)
     gradescope.add_argument("--trust-submissions", action="store_true", help="where Gradescope's kernel has no locks")
     gradescope.set_defaults(run=_gradescope)
 
@@ -94,13 +108,20 @@ def _parser() -> argparse.ArgumentParser:
 
     release = commands.add_parser("release", help="write what students get")
     release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
+    release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
+    _add_assignment(release)
     release.set_defaults(run=_release)
 
     notebooks = commands.add_parser("notebooks", help="write a course folder for nbgrader")
     notebooks.add_argument("folder", type=Path, metavar="COURSE_DIR", help="where nbgrader is to work")
     notebooks.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
-    notebooks.add_argument("--assignment", default="course", metavar="NAME", help="what nbgrader calls it (course)")
+    notebooks.add_argument("--assignment", default="", metavar="NAME", help="of course.toml, or what nbgrader calls it")
     notebooks.set_defaults(run=_notebooks)
+
+    site = commands.add_parser("site", help="write the course as pages for the browser")
+    site.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or an earlier site")
+    site.add_argument("--url", default="", metavar="ADDRESS", help="the repository that students have, for Colab")
+    site.set_defaults(run=_site)
 
     hint = commands.add_parser("hint", help="the next hint for an exercise")
     hint.add_argument("exercise", metavar="EXERCISE")
@@ -108,9 +129,17 @@ def _parser() -> argparse.ArgumentParser:
 
     add_commands(commands)
 
+    doctor = commands.add_parser("doctor", help="what this machine has, and which protection holds")
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
+    doctor.set_defaults(run=_doctor)
+
     exercises = commands.add_parser("exercises", help="write exercises/ from solutions/")
     exercises.set_defaults(run=_exercises)
     return parser
+
+
+def _add_assignment(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--assignment", default="", metavar="NAME", help="of course.toml (the whole course)")
 
 
 def _add_reports(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +155,7 @@ def _check(options: argparse.Namespace, course: Course) -> int:
     worker = _warm_worker(exercises)
     from autograder.grades import as_json
     from autograder.loop.grader import check
+    from autograder.reports.gradebook import plain
     from autograder.reports.terminal import print_check
 
     try:
@@ -136,7 +166,7 @@ def _check(options: argparse.Namespace, course: Course) -> int:
         print(json.dumps(as_json(grade), indent=2))
     else:
         print_check(open_console(options.plain), course, grade)
-    write_reports(options.report, course, [grade])
+    write_reports(options.report, course, plain([grade]))
     unfinished = {"passed"} if options.strict else {"passed", "not_started"}
     return OK if all(exercise.status in unfinished for exercise in grade.exercises) else BELOW
 
@@ -146,33 +176,46 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
         raise UsageError(f"There is no {absent[0]}.")
     from autograder.batch.cluster import grade_on
     from autograder.batch.jobs import Setting
-    from autograder.batch.local import grade_all, prepare, read_all
+    from autograder.batch.local import grade_all, prepare
+    from autograder.batch.reading import read_all
     from autograder.batch.results import ResultError, Results, keys
     from autograder.grades import as_json
-    from autograder.isolation.near.protection import missing_locks
+    from autograder.isolation.near.protection import strongest
     from autograder.reports.formats import check_wishes, write_reports
-    from autograder.reports.terminal import print_grades, progress
+    from autograder.reports.gradebook import plain
+    from autograder.reports.terminal import print_grades, print_others, print_reading, print_refused, progress
+    from autograder.term.admission import admit
+    from autograder.term.results import remember_assignment
 
     check_wishes(options.report)
+    assignment, exercises = _wanted(course, options.assignment, options.exercise)
     locked = not options.trust_submissions
-    if locked and (missing := missing_locks()):
-        raise WorkerError("\n".join([*missing, "Without it, only --trust-submissions grades, and protects nothing."]))
     if not locked:
         print("WARNING: submissions run unprotected, with all that you may do yourself.", file=sys.stderr)
     results = Results(options.out) if options.out else None
     run = partial(grade_on, options.dask) if options.dask else grade_all
-    exercises = course.select(options.exercise)
-    protection = FULL if locked else UNPROTECTED
-    setting = Setting(course.root, tuple(exercise.name for exercise in exercises), protection)
+    # A few say as much as all: they lie side by side.
+    private = tuple(str(path.resolve()) for path in (*options.submissions[:20], *filter(None, [options.out])))
+    setting = Setting(course.root, tuple(exercise.name for exercise in exercises), UNPROTECTED, private)
+    protection = strongest(setting.secrets, options.require) if locked else UNPROTECTED
+    setting = replace(setting, protection=protection)
     grades, failures = {}, []
-    submissions = read_all(options.submissions, course)
+    if options.out:
+        remember_assignment(options.out, assignment.name)
+    read = list(read_all(options.submissions, course, options.out))
+    submissions = read
+    refused: dict[str, str] = {}
+    if options.out:
+        submissions, refused = admit(assignment, read, options.out, options.handed_in, options.roster)
+    elif options.handed_in or options.roster:
+        raise UsageError("--handed-in and --roster go with results: say where to with --out DIR.")
     jobs = [prepare(s, course, exercises, None if options.force else results, protection) for s in submissions]
     with progress(len(jobs)) as advance:
         for job, grade, fresh in run(setting, jobs, options.processes or len(available())):
             grades[grade.submission] = grade
             try:
                 if results and fresh:
-                    results.write(grade, job.keys or keys(course, exercises, job.submission))
+                    results.write(grade, job.keys or keys(course, exercises, job.submission), job.submission)
             except ResultError as error:
                 failures.append(f"{error}.")
             advance()
@@ -180,15 +223,24 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     if options.json:
         print(json.dumps([as_json(grade) for grade in ordered], indent=2))
     else:
-        print_grades(open_console(options.plain), ordered)
-    write_reports(options.report, course, ordered)
+        console = open_console(options.plain)
+        print_grades(console, ordered)
+        print_reading(console, ordered)
+        print_refused(console, refused)
+        if results and (others := results.others([submission.name for submission in read])):
+            if options.prune:
+                print(f"Moved the grades of {len(others)} other submissions to {results.prune(others)}.")
+            else:
+                print_others(console, others)
+    write_reports(options.report, course, plain(ordered))
     failures += [f"{grade.submission}: {grade.notes[-1]}" for grade in ordered if not grade.graded]
     for failure in failures:
         print(failure, file=sys.stderr)
     if failures:
         return FAILED
     low = options.fail_under is not None and any(grade.percent < options.fail_under for grade in ordered)
-    return BELOW if low else OK
+    unread = options.strict_read and any(grade.unreadable for grade in ordered)
+    return BELOW if low or unread else OK
 
 
 def _verify(options: argparse.Namespace, course: Course) -> int:
@@ -227,24 +279,28 @@ def _mutants(options: argparse.Namespace, course: Course) -> int:
 
 def _report(options: argparse.Namespace, course: Course) -> int:
     from autograder.reports.formats import check_wishes, read_course_results, write_reports
+    from autograder.reports.term import read_term
 
+    if options.diff and (options.results or options.report):
+        raise UsageError("`report --diff OLD NEW` stands alone: ask for the other reports in a command of their own.")
     if options.diff:
         from autograder.reports.changes import changes
 
         old, new = (read_course_results(course, folder) for folder in options.diff)
         print("\n".join(changes(old, new)) or "Nothing changed.")
         return OK
-    if options.results is None or not options.report:
+    if not options.results or not options.report:
         raise UsageError("Say what to report: `report RESULTS --report class=class.html`, or `report --diff OLD NEW`.")
     check_wishes(options.report)
-    write_reports(options.report, course, read_course_results(course, options.results), options.results)
+    write_reports(options.report, course, read_term(course, options.results, options.roster, options.assignment))
     return OK
 
 
 def _gradescope(options: argparse.Namespace, course: Course) -> int:
     from autograder.reports.gradescope_zip import write_zip
 
-    write_zip(course, options.zip, course.select(options.exercises), trust=options.trust_submissions)
+    _, exercises = _wanted(course, options.assignment, options.exercises)
+    write_zip(course, options.zip, exercises, trust=options.trust_submissions, assignment=options.assignment)
     print(f"{options.zip} is ready to be uploaded: Gradescope, Configure Autograder, Zip file upload.")
     return OK
 
@@ -252,8 +308,16 @@ def _gradescope(options: argparse.Namespace, course: Course) -> int:
 def _release(options: argparse.Namespace, course: Course) -> int:
     from autograder.authoring.release import release
 
-    release(course, options.folder, processes=len(available()))
+    release(course, options.folder, len(available()), options.url, options.assignment, said=print)
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
+    return OK
+
+
+def _site(options: argparse.Namespace, course: Course) -> int:
+    from autograder.site.build import build
+
+    build(course, options.folder, address=options.url, processes=len(available()))
+    print(f"Open {options.folder / 'index.html'} in a browser.")
     return OK
 
 
@@ -262,9 +326,21 @@ def _notebooks(options: argparse.Namespace, course: Course) -> int:
         from autograder.nbgrader_support.authoring import write_course
     except ModuleNotFoundError as error:
         raise UsageError(f"{error}. Install nbgrader with the course: pip install -e '.[nbgrader]'") from None
-    written = write_course(course, options.folder, course.select(options.exercises), options.assignment)
-    print(f"Wrote {len(written)} files. Next: cd {options.folder} && nbgrader generate_assignment {options.assignment}")
+    # One that course.toml does not name is nbgrader's alone.
+    named = options.assignment if options.assignment in {entry.get("name") for entry in course.assignments} else ""
+    _, exercises = _wanted(course, named, options.exercises)
+    assignment = options.assignment or "course"
+    written = write_course(course, options.folder, exercises, assignment)
+    print(f"Wrote {len(written)} files. Next: cd {options.folder} && nbgrader generate_assignment {assignment}")
     return OK
+
+
+def _doctor(options: argparse.Namespace, course: Course) -> int:
+    from autograder.batch.doctor import examine, in_words
+
+    found = examine(course)
+    print(json.dumps(found, indent=2) if options.json else in_words(found))
+    return OK if found["protection"] == "full" else BELOW if found["protection"] else FAILED
 
 
 def _hint(options: argparse.Namespace, course: Course) -> int:
@@ -272,6 +348,17 @@ def _hint(options: argparse.Namespace, course: Course) -> int:
 
     print(next_hint(course, course.select([options.exercise])[0]))
     return OK
+
+
+def _wanted(course: Course, name: str, exercises: Sequence[str]) -> tuple[Assignment, tuple[Exercise, ...]]:
+    """The assignment that is asked for, and those of its exercises that are; all for none."""
+    from autograder.term.assignments import find
+
+    assignment = find(course, name)
+    selected = course.select(exercises) if exercises else assignment.select(course)
+    if strange := [exercise.name for exercise in selected if exercise.name not in assignment.exercises]:
+        raise UsageError(f"{strange[0]} is no exercise of {name}: {', '.join(assignment.exercises)}.")
+    return assignment, selected
 
 
 def _exercises(options: argparse.Namespace, course: Course) -> int:

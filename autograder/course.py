@@ -12,6 +12,7 @@ from typing import Any
 from autograder.files import PROGRAM
 
 HOLE = re.compile(r"^[ \t]*+(?:[^#\n]*?=[ \t]*+|return[ \t]++)?\.\.\.[ \t]*+#[ \t]*+FINISH ME\b", re.MULTILINE)
+_TABLES = {"title", "defaults", "exercise", "policy", "assignment"}
 _ANSWER = re.compile(r"# (?:FINISH ME|BEGIN SOLUTION)\b")
 
 
@@ -79,6 +80,7 @@ class Course:
     title: str
     exercises: tuple[Exercise, ...]
     policy: dict[str, Any] = field(default_factory=dict)
+    assignments: tuple[dict[str, Any], ...] = ()  # as they are written; `term.assignments` makes sense of them
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -177,7 +179,9 @@ def load_course(root: Path) -> Course:
     try:
         defaults = {"budget": {}, "memory_mib": 2048, "libraries": [], **table.get("defaults", {})}
         exercises = tuple(_exercise(entry, defaults) for entry in table["exercise"])
-        course = Course(root, table["title"], exercises, table.get("policy", {}))
+        if unknown := set(table) - _TABLES:
+            raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
+        course = Course(root, table["title"], exercises, table.get("policy", {}), tuple(table.get("assignment", ())))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CourseError(f"{path} is not complete: {error}") from None
     _check_order(course)

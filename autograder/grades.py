@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
-STATUSES = ("passed", "failed", "not_started", "missing", "error", "timeout", "crashed", "not_graded")
+ExerciseStatus = Literal["passed", "failed", "not_started", "missing", "error", "timeout", "crashed", "not_graded"]
+TestStatus = Literal["passed", "failed", "not_run"]
+Visibility = Literal["visible", "hidden"]
+VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)  # in the order in which they run
 
 
 @dataclass(frozen=True)
@@ -18,16 +20,38 @@ class Hint:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where in a student's file something goes wrong first.
+
+    Attributes:
+        line: of the exercise's file, from 1.
+        function: the function or method that the line is in.
+        name: what is wrong there: a variable, or "return".
+        text: how it differs from what is right, in a sentence or two.
+    """
+
+    line: int
+    function: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class TestResult:
-    """One test of one submission."""
+    """One test of one submission.
+
+    Attributes:
+        line: the line of the exercise's file that the feedback is about; 0 where nothing says which.
+    """
 
     name: str
     title: str
-    visibility: str
-    status: str
+    visibility: Visibility
+    status: TestStatus
     score: float
     max_score: float
     feedback: str
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,18 +61,18 @@ class ExerciseGrade:
     Attributes:
         carried_forward: the earlier exercises that a right stand-in took the place of.
         holes: the lines that still hold `...  # FINISH ME`, and `holes_total` how many the stub had.
-        lines: where each function and class begins.
+        places: where it goes wrong first; empty where nothing is sure.
         output: what the student's code printed, bounded; for the instructor.
     """
 
     name: str
-    status: str
+    status: ExerciseStatus
     tests: tuple[TestResult, ...]
     carried_forward: tuple[str, ...] = ()
     hints: tuple[Hint, ...] = ()
     holes: tuple[int, ...] = ()
     holes_total: int = 0
-    lines: Mapping[str, int] = field(default_factory=dict)
+    places: tuple[Place, ...] = ()
     output: str = ""
 
     @property
@@ -74,12 +98,15 @@ class Grade:
     Attributes:
         protection: the profile that the submission was shut in with; "none" when it was not.
         notes: what is to be said about the submission as a whole, in sentences.
+        unreadable: why nothing that was handed in could be used; empty where something was. Such a grade says nothing
+            about anybody's work, and stays out of means.
     """
 
     submission: str
     exercises: tuple[ExerciseGrade, ...]
     protection: str = "full"
     notes: tuple[str, ...] = field(default=())
+    unreadable: str = ""
 
     @property
     def protected(self) -> bool:
@@ -123,12 +150,17 @@ def as_json(grade: Grade) -> dict[str, Any]:
                 "carried_forward": list(exercise.carried_forward),
                 "tests": [vars(test) for test in exercise.tests],
                 "hints": [vars(hint) for hint in exercise.hints],
+                "places": [vars(place) for place in exercise.places],
+                "holes": list(exercise.holes),
             }
             for exercise in grade.exercises
         ],
+        "notes": list(grade.notes),
     }
     if not grade.protected:
         result["protected"] = False
+    if grade.unreadable:
+        result["unreadable"] = grade.unreadable
     return result
 
 
@@ -141,15 +173,32 @@ def from_json(data: dict[str, Any]) -> Grade:
     exercises = tuple(
         ExerciseGrade(
             name=str(entry["name"]),
-            status=STATUSES[STATUSES.index(entry["status"])],
-            tests=tuple(TestResult(**test) for test in entry["tests"]),
+            status=_checked(entry["status"], ExerciseStatus),
+            tests=tuple(_test(test) for test in entry["tests"]),
             carried_forward=tuple(entry["carried_forward"]),
             hints=tuple(Hint(**hint) for hint in entry["hints"]),
+            places=tuple(Place(**place) for place in entry.get("places", ())),
+            holes=tuple(map(int, entry.get("holes", ()))),
         )
         for entry in data["exercises"]
     )
+    notes = tuple(map(str, data.get("notes", ())))
     unnamed = "full" if data.get("protected", True) is not False else "none"
-    return Grade(str(data["submission"]), exercises, str(data.get("protection", unnamed)))
+    protection, unreadable = str(data.get("protection", unnamed)), str(data.get("unreadable", ""))
+    return Grade(str(data["submission"]), exercises, protection, notes, unreadable)
+
+
+def _test(entry: dict[str, Any]) -> TestResult:
+    test = TestResult(**entry)
+    _checked(test.visibility, Visibility), _checked(test.status, TestStatus)
+    return test
+
+
+def _checked(word: Any, kind: Any) -> Any:
+    """A word that is one of a literal's."""
+    if word not in get_args(kind):
+        raise ValueError(f"{word!r} is none of {', '.join(get_args(kind))}")
+    return word
 
 
 def _tidy(points: float) -> float:

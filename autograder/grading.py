@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Self, cast
 
 from autograder.course import Course, Exercise, holes
-from autograder.diagnosis.diagnose import Diagnosis, Knowledge, diagnose
+from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, diagnose
 from autograder.diagnosis.fingerprints import holes_of_stub, knowledge
 from autograder.diagnosis.reach import foundations_within
-from autograder.grades import ExerciseGrade, Grade, TestResult
-from autograder.isolation.between.messages import UNPROTECTED, Limits
+from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, TestResult, Visibility
+from autograder.isolation.between.messages import UNPROTECTED
 from autograder.isolation.near.remote import Session, Stopped
-from autograder.isolation.near.worker import Confinement, Worker
+from autograder.isolation.near.worker import Worker
 from autograder.submission import Submission
-from autograder.suites.explain import Explainer
-from autograder.suites.runner import Outcome, Suites
+from autograder.suites.explain import Explainer, Explanation
+from autograder.suites.limits import contained
+from autograder.suites.plugin import Sources
+from autograder.suites.runner import Effort, Outcome, Run, Suites
 
-VISIBLE = ("visible",)
-HIDDEN = ("hidden",)
-EVERYTHING = VISIBLE + HIDDEN
-Opener = Callable[[Sequence[str]], Session]
+EVERYTHING = VISIBILITIES
+VISIBLE, HIDDEN = EVERYTHING[:1], EVERYTHING[1:]
 DEFINITIONS = 100  # in a submission's file; what comes after them is not looked at
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
 
@@ -45,7 +46,13 @@ class Grader:
 
     @classmethod
     def start(
-        cls, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str], worker: Worker, *, locked: bool
+        cls,
+        course: Course,
+        exercises: Sequence[Exercise],
+        visibilities: Sequence[Visibility],
+        worker: Worker,
+        *,
+        locked: bool,
     ) -> Self:
         """Collects the suites while the worker imports the libraries."""
         needed = with_foundations(course, exercises)
@@ -57,15 +64,14 @@ class Grader:
         found: dict[str, ExerciseGrade] = dict(known or {})
         for exercise in with_foundations(self.course, self.exercises):
             if exercise.name not in found:
-                found[exercise.name] = self.grade_exercise(submission, exercise, found)
+                passed = [name for name, grade in found.items() if grade.status == "passed"]
+                found[exercise.name] = self.grade_exercise(submission, exercise, passed)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
         protection = self.worker.protection if self.locked else UNPROTECTED
-        return Grade(submission.name, wanted, protection, tuple(submission.notes))
+        return Grade(submission.name, wanted, protection, tuple(submission.notes), submission.unreadable)
 
-    def grade_exercise(
-        self, submission: Submission, exercise: Exercise, earlier: dict[str, ExerciseGrade]
-    ) -> ExerciseGrade:
-        """Grades one exercise, given the grades of those that it builds on."""
+    def grade_exercise(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> ExerciseGrade:
+        """Grades one exercise on the submission's own work where that has `passed`, and else on stand-ins."""
         name = exercise.name
         source = submission.sources.get(name)
         if name in submission.problems:
@@ -76,11 +82,11 @@ class Grader:
         if left and len(left) >= total:
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
             return replace(grade, holes=tuple(left), holes_total=total)
-        carried = tuple(base for base in foundations(self.course, exercise) if earlier[base].status != "passed")
+        carried = tuple(base for base in foundations(self.course, exercise) if base not in passed)
         sources = dict(submission.sources)
         for base in carried:
             sources[base] = self.course.stand_in(base).read_text(encoding="utf-8")
-        grade = self.judge(exercise, sources, *self.run(exercise, sources))
+        grade = self.judge(self.run(exercise, sources))
         return replace(grade, carried_forward=carried, holes=tuple(left), holes_total=total)
 
     def stand_ins(self, exercise: Exercise) -> dict[str, str]:
@@ -90,54 +96,43 @@ class Grader:
 
     def survives(self, exercise: Exercise, source: str) -> bool:
         """Whether a text passes all of an exercise, on right foundations; stops at the first test that it fails."""
-        outcomes, _ = self.run(exercise, {**self.stand_ins(exercise), exercise.name: source}, until_failed=True)
-        return all(outcome.status == "passed" for outcome in outcomes)
+        sources = {**self.stand_ins(exercise), exercise.name: source}
+        run = self.run(exercise, sources, Effort(search=False, until_failed=True))
+        return all(outcome.status == "passed" for outcome in run.outcomes)
 
-    def run(
-        self, exercise: Exercise, sources: Mapping[str, str], until_failed: bool = False, search: bool = True
-    ) -> tuple[list[Outcome], Session]:
-        """Runs the suites on sources and says what came of it, with the session that all calls went through.
+    def run(self, exercise: Exercise, sources: Mapping[str, str], effort: Effort = Effort()) -> Run:  # noqa: B008
+        """Runs the suites on sources."""
+        return self.suites.run(exercise, Sources(self.worker, sources, self.locked), effort)
 
-        See `Suites.run` for the last two arguments.
-        """
-        sessions: list[Session] = []
+    def judge(self, run: Run) -> ExerciseGrade:
+        """What a run of the suites comes to: points, words and hints. Points never depend on the words."""
+        grade = self.marks(run)
+        return replace(grade, hints=tuple(self.diagnosis(run).hints()))
 
-        def open_session(readable: Sequence[str]) -> Session:
-            limits = Limits(exercise.memory_mib, int(exercise.budget.exercise))
-            confinement = Confinement(self.locked, limits)
-            session = Session(self.worker, exercise.name, sources, exercise.budget, confinement, readable)
-            sessions.append(session)
-            return session
-
-        return self.suites.run(exercise.name, open_session, until_failed=until_failed, search=search), sessions[-1]
-
-    def judge(
-        self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
-    ) -> ExerciseGrade:
-        """What a run of the suites comes to: points, words and hints."""
-        grade = self.marks(exercise, sources, outcomes, session)
-        return replace(grade, hints=tuple(self.diagnosis(exercise, sources, outcomes, session).hints()))
-
-    def marks(
-        self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
-    ) -> ExerciseGrade:
+    def marks(self, run: Run) -> ExerciseGrade:
         """Points and words, without hints."""
-        explainer = Explainer(exercise.name, sources[exercise.name], session.definitions, exercise.budget.call)
+        name, session = run.exercise.name, run.session
+        explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call)
         if session.loading_trouble and not session.calls:
-            kind = session.loading_trouble.kind
-            status = kind if kind in ("timeout", "crashed") else "error"
-            return self._ungraded(exercise.name, status, explainer.loading(session.loading_trouble))
-        tests = tuple(_result(outcome, explainer) for outcome in outcomes)
+            trouble = session.loading_trouble
+            status: ExerciseStatus = "error"
+            if trouble.kind in ("timeout", "crashed"):
+                status = cast(ExerciseStatus, trouble.kind)
+            why = contained(lambda: explainer.loading(trouble), Explanation(f"{name}.py could not be loaded."))
+            return self._ungraded(name, status, *why)
+        none = [_NO_WORDS] * len(run.outcomes)
+        words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)
+        tests = tuple(map(_result, run.outcomes, words))
         output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
-        lines = {name: max(first, 1) for name, (first, _) in _definitions(session).items()}
-        return ExerciseGrade(exercise.name, _status(outcomes), tests, output=output, lines=lines)
+        return ExerciseGrade(name, _status(run.outcomes), tests, output=output)
 
-    def diagnosis(
-        self, exercise: Exercise, sources: Mapping[str, str], outcomes: Sequence[Outcome], session: Session
-    ) -> Diagnosis:
+    def diagnosis(self, run: Run) -> Diagnosis:
         """Which known mistakes a run of the suites points to."""
-        uses = foundations_within(sources[exercise.name], _definitions(session))
-        return diagnose(outcomes, self.knowledge(exercise.name), uses)
+        known, name = definitions(run.session), run.exercise.name
+        return contained(
+            lambda: diagnose(run.outcomes, self.knowledge(name), foundations_within(run.session.sources[name], known)),
+            NOTHING,
+        )
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
@@ -145,29 +140,42 @@ class Grader:
             self.known[name] = knowledge(self.course, name)
         return self.known[name]
 
-    def _ungraded(self, name: str, status: str, feedback: str) -> ExerciseGrade:
+    def _ungraded(self, name: str, status: ExerciseStatus, feedback: str, line: int = 0) -> ExerciseGrade:
         tests = (
-            TestResult(test.name, test.title, test.visibility, "not_run", 0.0, test.worth, feedback)
+            TestResult(test.name, test.title, test.visibility, "not_run", 0.0, test.worth, feedback, line)
             for test in self.suites.tests(name)
         )
         return ExerciseGrade(name, status, tuple(tests))
 
 
-def _definitions(session: Session) -> dict[str, tuple[int, int]]:
-    return dict([*session.definitions.items()][:DEFINITIONS])
+def definitions(session: Session) -> dict[str, tuple[int, int]]:
+    """The first and last line of each function and class of the exercise's file, as far as they are looked at."""
+    return dict(itertools.islice(session.definitions.items(), DEFINITIONS))
 
 
-def _result(outcome: Outcome, explainer: Explainer) -> TestResult:
+_NO_WORDS = Explanation("This test did not pass. What came back cannot be put in words.")
+
+
+def _words(outcome: Outcome, explainer: Explainer) -> Explanation:
+    """What is said of a test; whatever goes wrong in saying it costs these words alone."""
+    if outcome.status == "passed":
+        return Explanation("")
+    try:
+        return explainer.explain(outcome)
+    except Exception:  # what came back may be anything
+        return _NO_WORDS
+
+
+def _result(outcome: Outcome, why: Explanation) -> TestResult:
     test, status = outcome.test, outcome.status
     if isinstance(outcome.error, Stopped) and not outcome.calls:
         status = "not_run"  # its process had died too often, or its time was up, before it could ask anything
-    feedback = "" if outcome.status == "passed" else explainer.explain(outcome)
-    return TestResult(
-        test.name, test.title, test.visibility, status, test.worth if status == "passed" else 0.0, test.worth, feedback
-    )
+    score = test.worth if status == "passed" else 0.0
+    text, line = ("", 0) if outcome.status == "passed" else why
+    return TestResult(test.name, test.title, test.visibility, status, score, test.worth, text, line)
 
 
-def _status(outcomes: Iterable[Outcome]) -> str:
+def _status(outcomes: Iterable[Outcome]) -> ExerciseStatus:
     kinds = [outcome.error.trouble.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
     if kinds:
         return "timeout" if "timeout" in kinds else "crashed"

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 MAX_COMMAS = 4_000_000  # pictures have few, and each value that is read takes many times its size in the file
+PYTHON_MAGICS = ("check", "time", "capture", "prun")  # cell magics that run their cell as Python in the notebook
+
+_CONTINUED = r"(?:[^\n\\]|\\.|\\\n)*"  # to the line's end, and over it where a backslash stands before it
+_ASSIGNED = re.compile(r"(?P<target>[ \t]*[A-Za-z_][\w.,\[\] \t]*=)[ \t]*[%!]")
+# A line that is Jupyter's and not Python's, from its beginning to past its end.
+_SPECIAL = re.compile(
+    rf"(?:[ \t]*[%!?/;,]{_CONTINUED}"
+    rf"|{_ASSIGNED.pattern}{_CONTINUED}"
+    r"|[ \t]*[\w.*\[\]]+\?\??[ \t]*(?:#[^\n]*)?(?=\n|\Z))\n?"
+)
+_AUTOCALL = re.compile(r"^[ \t]*[/;,]", re.MULTILINE)
+_TOKEN = re.compile(
+    r"""#[^\n]*|\"{3}(?:\\.|[^\\])*?(?:\"{3}|\Z)|'{3}(?:\\.|[^\\])*?(?:'{3}|\Z)"""
+    r"""|"(?:\\.|[^\\"\n])*"?|'(?:\\.|[^\\'\n])*'?|\\.|[()\[\]{}]|\n""",
+    re.DOTALL,
+)
 
 
 class NotebookError(Exception):
@@ -78,12 +95,58 @@ def _grade_id(cell: dict[str, Any]) -> str:
 
 
 def _without_magics(source: str) -> str:
-    if source.lstrip().startswith("%%"):
-        first, _, rest = source.lstrip().partition("\n")
-        # Our own magic runs its cell as Python; the others may hold any language.
-        return (
-            f"# {first}\n{rest}"
-            if first.startswith("%%check")
-            else "\n".join(f"# {line}" for line in source.splitlines())
-        )
-    return "\n".join(f"# {line}" if line.startswith(("%", "!")) else line for line in source.splitlines())
+    """A cell as Python, line for line: what Jupyter would run of it, with magics and shell lines taken out.
+
+    Where a line begins a statement, Jupyter reads `%...`, `!...`, `name = !...` and `name?` as its own; none of them is
+    Python. Within a string or brackets they are what they are. So the cell is scanned and never parsed: it is a
+    stranger's.
+    """
+    first, _, rest = _dedented(source).partition("\n")
+    if first.startswith("%%"):
+        if first[2:].split() and first[2:].split()[0] in PYTHON_MAGICS:
+            return f"# {first}\n{_without_magics(rest)}"
+        return "\n".join(f"# {line}" for line in source.split("\n"))
+    text = _dedented(source)
+    if not any(mark in text for mark in "%!?") and not _AUTOCALL.search(text):
+        return text
+    lines: list[str] = []
+    position = 0
+    while position < len(text):
+        special = _SPECIAL.match(text, position)
+        end = special.end() if special else _end_of_statement(text, position)
+        statement = text[position:end]
+        lines.append(_as_python(statement) if special else statement)
+        position = end
+    return "".join(lines)
+
+
+def _dedented(source: str) -> str:
+    """As Jupyter does: what the first line is indented by, all lines lose, as far as they have it."""
+    indent = re.match(r"[ \t]*", source)
+    width = indent.end() if indent else 0
+    return re.sub(rf"^[ \t]{{1,{width}}}", "", source, flags=re.MULTILINE) if width and source.strip() else source
+
+
+def _as_python(line: str) -> str:
+    """A magic or shell line in the place of which Python finds something that it can run, in as many lines."""
+    indent = line[: len(line) - len(line.lstrip())]
+    bare, end = line.strip(), "\n" * line.count("\n")
+    if timed := re.match(r"%time\s+(?=[^-\s])", bare):  # it runs the rest as Python
+        return f"{indent}{bare[timed.end() :]}{end}"
+    assigned = _ASSIGNED.match(line)
+    kept = f"{assigned['target'].strip().replace(',', ' =')} None" if assigned else "pass"
+    return f"{indent}{kept}  # {bare.splitlines()[0]}{end}"
+
+
+def _end_of_statement(text: str, start: int) -> int:
+    """Where the logical line that begins at `start` ends: past the line's end that no bracket or string contains."""
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        kind = token.group()
+        if kind in ("(", "[", "{"):
+            depth += 1
+        elif kind in (")", "]", "}"):
+            depth = max(depth - 1, 0)
+        elif kind == "\n" and not depth:
+            return token.end()
+    return len(text)

@@ -1,40 +1,34 @@
 """What a student handed in, as sources: text, never run, parsed or written anywhere here.
 
-A folder, a zip, a `.py` and an `.ipynb` are first made alike, as files by their path; nothing is unpacked to the disk.
-Links are not followed, so that nothing outside of the submission can be handed in.
+A folder, a zip, a `.py` and an `.ipynb` are first made alike, as files by their path (see `archives`). Then each
+exercise gets the file that is meant, and whatever was found and not used is said.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import lzma
-import os
 import re
-import stat
-import struct
 import sys
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+from autograder.archives import UNREADABLE, File, Files, quoted, read_regular
 from autograder.course import Course
+from autograder.files import digest
 from autograder.notebooks import NotebookError, source_of
 
 MAX_SOURCE = 1_000_000  # bytes of a module; an exercise has some thousands
 MAX_SOURCES = 10_000_000  # of all modules together
 MAX_NOTEBOOK = 128 * 2**20  # a notebook may carry large outputs
-MAX_FILES = 5000
-MAX_DEPTH = 4
-_TOP = PurePosixPath()
-# What reading a damaged or hostile file may raise: a zip's names and numbers are believed by Python's own reader.
-_UNREADABLE = (
-    *(OSError, EOFError, RuntimeError, NotImplementedError, MemoryError, ValueError, OverflowError),
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-)
-_SKIPPED = {"__pycache__", "__MACOSX", "node_modules", "site-packages", "pictures"}
+MAX_NOTES = 20  # sentences about one submission
+LISTED = 5  # files that one sentence names
+_CODE = (".py", ".ipynb")
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
+# What a whole repository brings along. No answer is looked for there: right stand-ins lie there by the exercises'
+# names, and an older hand-in.
+_OF_THE_COURSE = re.compile(r"(?:^|/)(?:tests/(?:visible|hidden|standins|answers)|autograder|projects|build)/[^/]+$")
 
 
 class SubmissionError(Exception):
@@ -50,19 +44,14 @@ class Submission:
         sources: each module's text by its name.
         problems: why a file could not be read, by module name.
         notes: what is to be said about it as a whole.
+        unreadable: why nothing in it could be used, in a sentence; empty where something was.
     """
 
     name: str
     sources: dict[str, str]
     problems: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _File:
-    path: PurePosixPath
-    size: int
-    read: Callable[[int], bytes]  # at most so many bytes
+    unreadable: str = ""
 
 
 def read_submission(path: Path, course: Course) -> Submission:
@@ -71,23 +60,24 @@ def read_submission(path: Path, course: Course) -> Submission:
     Raises:
         SubmissionError: there is no such file, or it is none of these, or a damaged one.
     """
-    notes: list[str] = []
+    suffix = path.suffix.lower()
     try:
         if path.is_dir():
-            files = list(_in_folder(path))
-        elif not path.is_file():
+            with Files() as files:
+                files.add_folder(path)
+                return _from_files(path.resolve().name, files.found, course, files.notes)
+        if not path.is_file():
             raise SubmissionError(f"there is no file or folder {path}")
-        elif path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                return _from_files(path.stem, list(_in_zip(archive, notes)), course, notes)
-        elif path.suffix in (".py", ".ipynb"):
-            name = _exercise_in(path.stem, course)
-            renamed = PurePosixPath(f"{name}{path.suffix}")
-            files = [_File(renamed, path.stat().st_size, lambda limit: _read_file(path, limit))]
-        else:
+        if suffix == ".zip":
+            with Files() as files:
+                files.add_zip(path)
+                return _from_files(path.stem, files.found, course, files.notes)
+        if suffix not in _CODE:
             raise SubmissionError(f"{path.name} is no folder, zip, .py or .ipynb")
-        return _from_files(path.stem if path.is_file() else path.resolve().name, files, course, notes)
-    except _UNREADABLE as error:
+        named = PurePosixPath(f"{_exercise_in(path.stem, course)}{suffix}")
+        file = File(named, path.stat().st_size, lambda limit: read_regular(path, limit))
+        return _from_files(path.stem, [file], course, [])
+    except UNREADABLE as error:
         raise SubmissionError(f"{path.name} cannot be read: {error}") from None
 
 
@@ -96,18 +86,88 @@ def module_name(stem: str) -> str:
     return re.sub(r"^\d+-", "", stem)
 
 
-def _from_files(name: str, files: list[_File], course: Course, notes: list[str]) -> Submission:
-    sources: dict[str, str] = {}
-    problems: dict[str, str] = {}
-    folder = _exercise_folder(files, course)
-    chosen: dict[str, _File] = {}
-    for file in files:
+def exercise_meant(stem: str, course: Course) -> str:
+    """The exercise that a file's name speaks of: `softmax (1)`, `Softmax`, `ada-softmax`; empty when of none."""
+    lower = stem.lower()
+    if lower.startswith("test_") or lower.endswith("_test"):
+        return ""
+    found = [name for name in course.names if re.search(rf"(?<![a-z]){name}(?![a-z])", lower)]
+    return max(found, key=len, default="")
+
+
+def _exercise_in(stem: str, course: Course) -> str:
+    if name := exercise_meant(stem, course):
+        return name
+    raise SubmissionError(f"the name {stem!r} says no exercise; call the file, for instance, {course.names[0]}.py")
+
+
+def _from_files(name: str, files: Sequence[File], course: Course, notes: list[str]) -> Submission:
+    code = [file for file in files if file.path.suffix.lower() in _CODE and not _is_of_the_course(file.path)]
+    chosen = _chosen(code, course)
+    _add_meant(chosen, code, course, notes)
+    sources, problems = _read_all(chosen, course, notes)
+    notes += _unused(files, chosen.values(), course)
+    unreadable = ""
+    if not any(module in course.names for module in (*sources, *problems)):
+        held = _listing([file.path for file in files])
+        unreadable = f"It holds no exercise, but {held}." if held else "It holds no file."
+        unreadable = " ".join([unreadable, *notes[:LISTED]])
+    return Submission(name, sources, problems, tuple(notes[:MAX_NOTES]), unreadable)
+
+
+def _chosen(code: Iterable[File], course: Course) -> dict[str, File]:
+    """The files of the exercises' folder by the modules that their names say."""
+    code = list(code)
+    folder = _exercise_folder(code, course)
+    chosen: dict[str, File] = {}
+    for file in code:
         module = module_name(file.path.stem)
+        if file.path.parent != folder or file.path.suffix not in _CODE or not module.isidentifier():
+            continue
         numbered = module != file.path.stem
         # Of a script and a notebook with one name the script counts, but before both nbgrader's numbered notebook.
-        counts = module not in chosen or numbered or (file.path.suffix == ".py" and chosen[module].path.stem == module)
-        if file.path.parent == folder and module.isidentifier() and counts:
+        if module not in chosen or numbered or (file.path.suffix == ".py" and chosen[module].path.stem == module):
             chosen[module] = file
+    return chosen
+
+
+def _add_meant(chosen: dict[str, File], code: Iterable[File], course: Course, notes: list[str]) -> None:
+    """Gives each exercise that has no file of its name the one that can be meant, and asks where there are several."""
+    meant: dict[str, list[File]] = {}
+    for file in code:
+        if name := exercise_meant(file.path.stem, course):
+            meant.setdefault(name, []).append(file)
+    for name, candidates in meant.items():
+        if name in chosen:
+            continue
+        exact = [file for file in candidates if module_name(file.path.stem) == name]
+        different = _different(exact or candidates)
+        if len(different) == 1:
+            chosen[name] = different[0]
+            if different[0].path.name not in (f"{name}.py", f"{name}.ipynb") or different[0].path.parts[1:]:
+                notes.append(f"{quoted(different[0].path)} was taken for {name}{different[0].path.suffix.lower()}.")
+        else:
+            listed = _listing([file.path for file in different])
+            notes.append(f"Which one is {name}.py: {listed}? None of them was graded; hand in the one that counts.")
+
+
+def _different(files: Sequence[File]) -> list[File]:
+    """Those of the files that do not hold the same bytes as an earlier one."""
+    if not 1 < len(files) <= MAX_NOTES:
+        return list(files)
+    kept: dict[str, File] = {}
+    for number, file in enumerate(files):
+        try:
+            held = digest(file.read(MAX_SOURCE)) if file.size <= MAX_SOURCE else str(number)
+        except UNREADABLE:
+            held = str(number)
+        kept.setdefault(held, file)
+    return list(kept.values())
+
+
+def _read_all(chosen: Mapping[str, File], course: Course, notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    sources: dict[str, str] = {}
+    problems: dict[str, str] = {}
     left = MAX_SOURCES
     for module, file in sorted(chosen.items(), key=lambda item: (item[0] not in course.names, item[0])):
         if left <= 0:
@@ -125,7 +185,26 @@ def _from_files(name: str, files: list[_File], course: Course, notes: list[str])
             else:
                 sources[module] = text
                 left -= len(text)
-    return Submission(name, sources, problems, tuple(notes))
+    return sources, problems
+
+
+def _unused(files: Iterable[File], used: Iterable[File], course: Course) -> list[str]:
+    """What is to be said of files that somebody may think were graded."""
+    taken = {id(file) for file in used}
+    left = [file.path for file in files if id(file) not in taken and not _is_of_the_course(file.path)]
+    alike = [path for path in left if path.suffix.lower() in _CODE and exercise_meant(path.stem, course)]
+    packed = [path for path in left if path.suffix.lower() in _PACKED]
+    notes = [f"Found and not used: {_listing(alike)}."] if alike else []
+    return [*notes, f"Not looked into: {_listing(packed)}."] if packed else notes
+
+
+def _listing(paths: Sequence[PurePosixPath]) -> str:
+    named = ", ".join(map(quoted, paths[:LISTED]))
+    return f"{named} and {len(paths) - LISTED} more" if len(paths) > LISTED else named
+
+
+def _is_of_the_course(path: PurePosixPath) -> bool:
+    return _OF_THE_COURSE.search(str(path)) is not None or "build/submission.zip/" in str(path)
 
 
 @dataclass(frozen=True)
@@ -133,14 +212,14 @@ class _Problem:
     sentence: str
 
 
-def _source(file: _File) -> str | _Problem:
-    name, notebook = file.path.name, file.path.suffix == ".ipynb"
+def _source(file: File) -> str | _Problem:
+    name, notebook = quoted(file.path.name), file.path.suffix.lower() == ".ipynb"
     limit = MAX_NOTEBOOK if notebook else MAX_SOURCE
     if file.size > limit:
         return _Problem(f"{name} is {file.size / 1e6:.0f} MB large. An exercise has a few thousand characters.")
     try:
         data = file.read(limit + 1)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return _Problem(f"{name} cannot be read: {error}.")
     if len(data) > limit:
         return _Problem(f"{name} is larger than it says, and was not read.")
@@ -160,50 +239,7 @@ def _source(file: _File) -> str | _Problem:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _in_folder(root: Path, below: PurePosixPath = _TOP) -> Iterator[_File]:
-    with os.scandir(root / below) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
-    for entry in listed[:MAX_FILES]:
-        path = below / entry.name
-        if entry.name.startswith(".") or entry.name in _SKIPPED:
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if len(path.parts) < MAX_DEPTH:
-                yield from _in_folder(root, path)
-        elif entry.is_file(follow_symlinks=False) and path.suffix in (".py", ".ipynb"):
-            full = root / path
-            yield _File(path, entry.stat().st_size, lambda limit, full=full: _read_file(full, limit))  # type: ignore[misc]
-
-
-def _read_file(path: Path, limit: int) -> bytes:
-    # The kind is asked of what was opened: between a look and an open, a file could become a link or a pipe.
-    fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError("it is no regular file")
-        return file.read(limit)
-
-
-def _in_zip(archive: zipfile.ZipFile, notes: list[str]) -> Iterator[_File]:
-    entries = archive.infolist()
-    if len(entries) > MAX_FILES:
-        raise SubmissionError(f"the zip holds {len(entries):,} files")
-    for entry in entries:
-        path = PurePosixPath(entry.filename.replace("\\", "/"))
-        if entry.is_dir() or path.suffix not in (".py", ".ipynb") or _SKIPPED & set(path.parts):
-            continue
-        if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(entry.external_attr >> 16):
-            notes.append(f"The zip's entry {entry.filename[:80]!r} points outside of the zip and was left out.")
-        elif len(path.parts) <= MAX_DEPTH and not any(part.startswith(".") for part in path.parts):
-            yield _File(path, entry.file_size, lambda limit, entry=entry: _read_entry(archive, entry, limit))  # type: ignore[misc]
-
-
-def _read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
-    with archive.open(entry) as file:
-        return file.read(limit)
-
-
-def _exercise_folder(files: list[_File], course: Course) -> PurePosixPath:
+def _exercise_folder(files: Iterable[File], course: Course) -> PurePosixPath:
     """Where the exercises lie: the folder with most of them, and of several such the one highest up."""
     counts: dict[PurePosixPath, set[str]] = {}
     for file in files:
@@ -212,15 +248,6 @@ def _exercise_folder(files: list[_File], course: Course) -> PurePosixPath:
     return min(
         counts, key=lambda folder: (-len(counts[folder]), len(folder.parts), str(folder)), default=PurePosixPath()
     )
-
-
-def _exercise_in(stem: str, course: Course) -> str:
-    """The exercise that a single file is about: `softmax`, `softmax (1)`, `ada-softmax`."""
-    found = [name for name in course.names if re.search(rf"(?<![a-z]){name}(?![a-z])", stem.lower())]
-    longest = max(found, key=len, default=None)
-    if longest is None:
-        raise SubmissionError(f"the name {stem!r} says no exercise; call the file, for instance, {course.names[0]}.py")
-    return longest
 
 
 @lru_cache(maxsize=4096)

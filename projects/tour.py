@@ -440,10 +440,10 @@ for name, convert in FORMATS.items():
         logits = small(read_ids).logits.float()  # [1, T, V]
         loss = float(language_model.next_token_loss(logits, read_ids))
         moved = float((before.exp() * (before - logits[0].log_softmax(dim=-1))).sum(dim=-1).mean())
-        cache = small(read_ids[:, :8], use_cache=True).past_key_values
+        cache = small(read_ids[:, :8], use_cache=True).cache
         begin = time.perf_counter()
         for _ in range(paces):
-            cache = small(read_ids[:, :1], past_key_values=cache, use_cache=True).past_key_values
+            cache = small(read_ids[:, :1], cache=cache, use_cache=True).cache
         pace = paces / (time.perf_counter() - begin)
     held = {id(tensor): tensor.nbytes for tensor in (*small.parameters(), *small.buffers())}
     bill[name] = pictures.Cost(sum(held.values()) / 1e6, pace, loss, abs(moved))

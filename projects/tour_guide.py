@@ -96,8 +96,8 @@ def continue_text(
     cache, ids = None, []
     with torch.no_grad():
         for _ in range(new):
-            said = model(fed, use_cache=True, past_key_values=cache)
-            cache, token = said.past_key_values, int(choose(said.logits[0, -1].float().cpu()))
+            said = model(fed, use_cache=True, cache=cache)
+            cache, token = said.cache, int(choose(said.logits[0, -1].float().cpu()))
             if token == tokenizer.eos_token_id:
                 break
             ids.append(token)

@@ -168,8 +168,9 @@ def next_token_probabilities(model: nn.Module, tokenizer: Any, prompt: str, top_
 # the end-of-sequence token, and there we stop.
 #
 # At each step, attention needs the keys and values of all tokens so far, and those of the old tokens are the same as
-# at the step before. So the model can keep them: `past_key_values`, the *key-value cache*, which has an exercise of its
-# own. With it only the newest token, `[1, 1]`, goes through the 30 blocks. Without it all go, at each step anew.
+# at the step before. So the model can keep them: `cache`, the *key-value cache*, which has an exercise of its own.
+# (Programs older than transformers 5.24 call it `past_key_values`.) With it only the newest token, `[1, 1]`, goes
+# through the 30 blocks. Without it all go, at each step anew.
 
 
 # %%
@@ -193,8 +194,8 @@ def generate_greedy(model: nn.Module, tokenizer: Any, prompt: str, max_new_token
     for _ in range(max_new_tokens):
         # What does the model not know yet? Without a cache (and at the first step) all ids; else the newest, [1, 1].
         fed = ids if cache is None else ids[:, -1:]  # FINISH ME
-        output = model(fed, past_key_values=cache, use_cache=use_cache)
-        cache = output.past_key_values if use_cache else None
+        output = model(fed, cache=cache, use_cache=use_cache)
+        cache = output.cache if use_cache else None
         newest = output.logits[:, -1].argmax(dim=-1, keepdim=True)  # [1, 1]
         if newest.item() == tokenizer.eos_token_id:
             break

@@ -9,11 +9,15 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
+from autograder.authoring import browser
+from autograder.authoring.browser import Address
+from autograder.authoring.coursemap import with_map
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
 from autograder.course import Course, CourseError, GraderError, load_course, marked_answers
@@ -21,26 +25,50 @@ from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
 from autograder.files import PROGRAM, TEMPLATES
-from autograder.grading import VISIBLE, Grader, foundations
+from autograder.grading import VISIBLE, Grader, foundations, with_foundations
 from autograder.isolation.near.worker import start_worker
+from autograder.suites.runner import Effort
+from autograder.term.assignments import assignments, assistants, find, whole
 
 PROJECTS = "projects"  # what students build from their exercises
 _TEMPLATES = TEMPLATES / "release"
 INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
 SECRETS = ("solutions", "tests/hidden", "tests/mistakes", "tests/answers")
-_AS_THEY_ARE = ("course.toml", "pyproject.toml", "LICENSE", ".gitignore")
+_AS_THEY_ARE = ("course.toml", "pyproject.toml", "constraints.txt", "install.py", "LICENSE", ".gitignore")
+_DEVCONTAINER = ".devcontainer/devcontainer.json"
 _LINK = re.compile(r"\]\((docs/[^)#]+)")
 
 
-def release(course: Course, folder: Path, processes: int) -> None:
+def release(
+    course: Course,
+    folder: Path,
+    processes: int,
+    url: str = "",
+    assignment: str = "",
+    said: Callable[[str], None] = lambda line: None,
+) -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
+
+    Args:
+        course: the course.
+        folder: where to.
+        processes: how many exercises at a time.
+        url: from where students will fetch it; what the last release into this folder was told, where nobody says.
+        assignment: up to which assignment, with what it builds on; the whole course for none.
+        said: told how far it is, a line an exercise.
 
     Raises:
         CourseError: the folder holds something that would be lost, or the course is not complete.
         GraderError: it cannot be written.
     """
     old = _replaceable(folder)
-    files = {**texts(course), **_fingerprints(course, processes)}
+    address = Address.parse(url) if url else Address.kept(folder)
+    course, table = released_part(course, assignment)
+    files = {
+        **texts(course, address),
+        PurePosixPath("course.toml"): table,
+        **_fingerprints(course, processes, said),
+    }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -56,16 +84,18 @@ def release(course: Course, folder: Path, processes: int) -> None:
         raise GraderError(f"The release could not be written: {error}.") from None
 
 
-def texts(course: Course) -> dict[PurePosixPath, str]:
+def texts(course: Course, address: Address = Address()) -> dict[PurePosixPath, str]:  # noqa: B008
     """All files of a release but the fingerprints, by path."""
     texts: dict[PurePosixPath, str] = {}
     for folder in (PROGRAM, course.root / PROJECTS, course.support):
         for path in _files(folder):
             texts[PurePosixPath(path.relative_to(PROGRAM.parent if folder == PROGRAM else course.root))] = _read(path)
-    for plain in _AS_THEY_ARE:
+    for plain in (*_AS_THEY_ARE, _DEVCONTAINER):
         texts[PurePosixPath(plain)] = _read(course.root / plain)
+    stubs = {name: stub(_read(course.solution(name))) for name in course.names}
+    texts |= browser.texts(course, stubs, address)
     for name in course.names:
-        texts[PurePosixPath("exercises", f"{name}.py")] = stub(_read(course.solution(name)))
+        texts[PurePosixPath("exercises", f"{name}.py")] = stubs[name]
         for path in (course.suite(name, "visible"), course.stand_in(name)):
             if path.is_file() or "visible" in path.parts:
                 texts[PurePosixPath(path.relative_to(course.root))] = _read(path)
@@ -73,13 +103,13 @@ def texts(course: Course) -> dict[PurePosixPath, str]:
     if not instructors:
         raise CourseError("The Makefile does not say where the instructors' part begins.")
     texts[PurePosixPath("Makefile")] = makefile
-    readme = _readme(course)
+    readme = browser.with_links(_readme(course), course, address)
     texts[PurePosixPath("README.md")] = readme
+    if (chosen := assistants(course)) != "off":
+        texts[PurePosixPath("AGENTS.md")] = _read(_TEMPLATES / f"AGENTS.{chosen}.md").format(title=course.title)
     for page in _LINK.findall(readme):
         texts[PurePosixPath(page)] = _read(course.root / page)
     texts[PurePosixPath(".github/workflows/check.yml")] = _read(_TEMPLATES / "check.yml")
-    # The fingerprints are of the examples that this version draws.
-    texts[PurePosixPath("constraints.txt")] = f"hypothesis=={version('hypothesis')}\n"
     return texts
 
 
@@ -90,7 +120,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _readme(course: Course) -> str:
-    _, *sections = _read(course.root / "README.md").split("\n## ")
+    _, *sections = with_map(_read(course.root / "README.md"), course).split("\n## ")
     by_title = {section.partition("\n")[0]: section.strip() for section in sections}
     try:
         return _read(_TEMPLATES / "README.md").format(
@@ -98,19 +128,70 @@ def _readme(course: Course) -> str:
             first_minutes=by_title["A student's first ten minutes"],
             exercises=by_title["The exercises"],
             projects=by_title["What you build from it"],
+            deadlines=_deadlines(course),
         )
     except KeyError as missing:
         raise CourseError(f"README.md has no section {missing}, which students get.") from None
 
 
-def _fingerprints(course: Course, processes: int) -> dict[PurePosixPath, str]:
+def _deadlines(course: Course) -> str:
+    """What is due when, as a section of the README; nothing where nothing is."""
+    due = [assignment for assignment in (*assignments(course), whole(course)) if assignment.deadline]
+    if not due:
+        return ""
+    lines = ["## When it is due", "", "| assignment | exercises | due |", "| --- | --- | --- |"]
+    for assignment in due:
+        titles = ", ".join(exercise.title for exercise in assignment.select(course))
+        assert assignment.deadline is not None
+        lines.append(f"| {assignment.title} | {titles} | {assignment.deadline:%A %d %B %Y, %H:%M %Z} |")
+    return "\n".join([*lines, "", "`make course` says how much time is left.", "", ""])
+
+
+def released_part(course: Course, assignment: str) -> tuple[Course, str]:
+    """The course up to an assignment, as students see it, and its course.toml.
+
+    The exercises are those of this assignment and of the ones before it, with all that they build on.
+
+    Raises:
+        CourseError: there is no such assignment.
+    """
+    text = _read(course.root / "course.toml")
+    if not assignment:
+        return course, text
+    known = assignments(course)
+    find(course, assignment)
+    place = next(number for number, other in enumerate(known) if other.name == assignment)
+    asked = {name for other in known[: place + 1] for name in other.exercises}
+    exercises = tuple(with_foundations(course, [e for e in course.exercises if e.name in asked]))
+    later = {other.name for other in known[place + 1 :]}
+    kept = {exercise.name for exercise in exercises}
+    # Whole tables of the file are left out, and the rest stays as its author wrote it.
+    parts = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
+    table = "".join(part for part in parts if not _is_later(part, kept, later))
+    entries = tuple(entry for entry in course.assignments if entry["name"] not in later)
+    return replace(course, exercises=exercises, assignments=entries), table
+
+
+def _is_later(part: str, exercises: set[str], later: set[str]) -> bool:
+    try:
+        table = tomllib.loads(part)
+    except tomllib.TOMLDecodeError as error:
+        raise CourseError(
+            f"course.toml: a line within a text begins with [, and hides where a table ends: {error}."
+        ) from None
+    names = [entry["name"] for entry in table.get("exercise", ())]
+    return any(name not in exercises for name in names) or any(e["name"] in later for e in table.get("assignment", ()))
+
+
+def _fingerprints(course: Course, processes: int, said: Callable[[str], None]) -> dict[PurePosixPath, str]:
     """Each exercise's known mistakes in numbers."""
+    found = {}
     with grading_pool(processes) as pool:
         texts = pool.map(partial(fingerprints, course.root), course.names)
-        return {
-            PurePosixPath(course.fingerprints(name).relative_to(course.root)): text
-            for name, text in zip(course.names, texts, strict=True)
-        }
+        for number, (name, text) in enumerate(zip(course.names, texts, strict=True), 1):
+            found[PurePosixPath(course.fingerprints(name).relative_to(course.root))] = text
+            said(f"{name}: its known mistakes are in numbers ({number} of {len(course.names)}).")
+    return found
 
 
 def fingerprints(root: Path, name: str) -> str:
@@ -122,7 +203,7 @@ def fingerprints(root: Path, name: str) -> str:
     worker = start_worker()
     try:
         grader = Grader.start(course, [exercise], VISIBLE, worker, locked=False)
-        runs = [grader.run(exercise, {**right, name: source}, search=False)[0] for source in versions]
+        runs = [grader.run(exercise, {**right, name: source}, Effort(search=False)).outcomes for source in versions]
     finally:
         worker.close()
     return dump({**record(Replays(course, name), runs), "holes": marked_answers(versions[0])})

@@ -18,6 +18,7 @@ from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import Worker, start_worker
 from autograder.submission import Submission
+from autograder.suites.runner import Effort
 
 
 @dataclass
@@ -133,14 +134,13 @@ class _Verification:
     def grade(self, source: str) -> ExerciseGrade:
         """Grades one text as the exercise, on right foundations."""
         name = self.exercise.name
-        foundations = {base: _NotPassed() for base in self.course.names}
-        return self.grader.grade_exercise(Submission("verify", {name: source}), self.exercise, foundations)  # type: ignore[arg-type]
+        return self.grader.grade_exercise(Submission("verify", {name: source}), self.exercise, passed=())
 
     def judge(self, source: str) -> tuple[ExerciseGrade, Diagnosis]:
         """Runs and judges a wrong text on right foundations; nobody will read it, so no smallest example is sought."""
         sources = {**self.grader.stand_ins(self.exercise), self.exercise.name: source}
-        run = self.grader.run(self.exercise, sources, search=False)
-        return self.grader.marks(self.exercise, sources, *run), self.grader.diagnosis(self.exercise, sources, *run)
+        run = self.grader.run(self.exercise, sources, Effort(search=False))
+        return self.grader.marks(run), self.grader.diagnosis(run)
 
     def check_stub(self, text: str) -> None:
         path = self.course.stub(self.exercise.name)
@@ -184,10 +184,3 @@ class _Verification:
 
     def complain(self, sentence: str) -> None:
         self.report.complaints.append(f"{self.exercise.name}: {sentence}")
-
-
-@dataclass
-class _NotPassed:
-    """An earlier exercise that asks for its stand-in."""
-
-    status: str = "failed"

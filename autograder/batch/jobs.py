@@ -39,16 +39,24 @@ class Setting:
         root: the course's folder.
         exercises: the names of what is graded.
         protection: the profile that submissions are shut in with (see `isolation/near/protection.py`).
+        private: what no submission may read, besides the course's own.
     """
 
     root: Path
     exercises: tuple[str, ...]
     protection: str = FULL
+    private: tuple[str, ...] = ()
 
     @property
     def locked(self) -> bool:
         """Whether submissions are shut in at all."""
         return self.protection != UNPROTECTED
+
+    @property
+    def secrets(self) -> list[str]:
+        """What no submission may be able to read."""
+        own = [self.root / path for path in ("tests/hidden", "tests/mistakes", "solutions")]
+        return [*(str(path) for path in own if path.exists()), *self.private]
 
     def course(self) -> Course:
         """The course, as it is on the disk."""
@@ -56,7 +64,7 @@ class Setting:
 
     def worker(self) -> Worker:
         """A fresh worker."""
-        return start_worker(self.protection)
+        return start_worker(self.protection, self.secrets)
 
     def grader(self) -> Grader:
         """A warm grader of its own."""
@@ -69,7 +77,8 @@ class Setting:
 def reused(setting: Setting, job: Job) -> Grade:
     """The grade of a job whose every exercise is known."""
     exercises = tuple(job.known[name] for name in setting.exercises)
-    return Grade(job.submission.name, exercises, setting.protection, job.submission.notes)
+    submission = job.submission
+    return Grade(submission.name, exercises, setting.protection, submission.notes, submission.unreadable)
 
 
 def not_graded(setting: Setting, job: Job, why: str) -> Grade:

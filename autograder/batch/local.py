@@ -7,37 +7,19 @@ tried once more; results are written by the parent alone, one whole file each.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import queue
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from autograder.batch.jobs import Job, Setting, not_graded, reused
 from autograder.batch.process import GradingProcess
 from autograder.batch.results import Results, keys
 from autograder.course import Course, Exercise
 from autograder.grades import Grade
-from autograder.submission import Submission, SubmissionError, read_submission
+from autograder.submission import Submission
 
 GIVE_UP = 8  # submissions one after the other that could not be graded: then the machine is in trouble for good
-
-
-def read_all(paths: Sequence[Path], course: Course) -> Iterator[Submission]:
-    """Reads submissions; one that cannot be read is one whose every exercise cannot. Equal names are numbered."""
-    taken: set[str] = set()
-    for path in paths:
-        try:
-            submission = read_submission(path, course)
-        except SubmissionError as error:
-            sentence = f"The submission was not graded: {error}."
-            submission = Submission(path.resolve().stem, {}, dict.fromkeys(course.names, sentence))
-        # A submission may itself be called "ada (2)", and must not get the place of another one.
-        numbered = (f"{submission.name} ({number})" for number in itertools.count(2))
-        name = next(name for name in itertools.chain([submission.name], numbered) if name not in taken)
-        taken.add(name)
-        yield Submission(name, submission.sources, submission.problems, submission.notes)
 
 
 def prepare(

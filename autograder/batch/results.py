@@ -1,14 +1,16 @@
 """Grades on disk: one JSON file a submission, whole or not at all, and the keys that say when a grade may be reused.
 
 A folder of results holds `NAME.json`, the fixed form, `NAME.log`, what the submission printed, where it printed
-anything, and `.keys/NAME.json`: for each exercise a digest of everything that its grade depends on.
+anything, `.keys/NAME.json`, for each exercise a digest of everything that its grade depends on, and
+`.sources/NAME.json`, the text that was graded.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +20,7 @@ from autograder.files import digest, program_files, write_whole
 from autograder.grades import ExerciseGrade, Grade, as_json, from_json
 from autograder.submission import Submission
 
-KEYS = ".keys"
+KEYS, SOURCES, PRUNED = ".keys", ".sources", ".pruned"
 MAX_NAME = 200  # bytes of a file's name, of the 255 that file systems take
 _LIBRARIES = ("numpy", "scipy", "torch", "transformers", "pytest", "hypothesis")
 
@@ -55,7 +57,7 @@ class Results:
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}
 
-    def write(self, grade: Grade, keys: Mapping[str, str]) -> None:
+    def write(self, grade: Grade, keys: Mapping[str, str], submission: Submission | None = None) -> None:
         """Writes a grade, then its keys, so that a crash in between costs a regrade and nothing else."""
         name = file_name(grade.submission)
         text = json.dumps(as_json(grade), indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
@@ -64,11 +66,38 @@ class Results:
             write_whole(self.folder / f"{name}.json", text)
             if log:
                 write_whole(self.folder / f"{name}.log", log.encode("utf-8", "backslashreplace"))
+            if submission is not None:
+                sources = json.dumps({"submission": submission.name, "sources": submission.sources}, ensure_ascii=True)
+                write_whole(self.folder / SOURCES / f"{name}.json", sources)
             true = {e.name: keys[e.name] for e in grade.exercises if e.graded and e.name in keys}
             content = {"result": digest(text), "exercises": true}
             write_whole(self.folder / KEYS / f"{name}.json", json.dumps(content).encode())
         except OSError as error:
             raise ResultError(f"the grade of {grade.submission} could not be written: {error.strerror}") from None
+
+    def others(self, names: Collection[str]) -> list[str]:
+        """The submissions whose grades lie here and that are none of these, by name."""
+        known = {file_name(name) for name in names}
+        return sorted(path.stem for path in self.folder.glob("[!.]*.json") if path.stem not in known)
+
+    def prune(self, others: Iterable[str]) -> Path:
+        """Moves these grades, with what lies beside them, to a folder of their own, where no report looks."""
+        away = self.folder / PRUNED
+        try:
+            for stem in others:
+                for path in (
+                    self.folder / f"{stem}.json",
+                    self.folder / f"{stem}.log",
+                    self.folder / KEYS / f"{stem}.json",
+                    self.folder / SOURCES / f"{stem}.json",
+                ):
+                    if path.is_file():
+                        target = away / path.relative_to(self.folder)
+                        target.parent.mkdir(parents=True, exist_ok=True)
+                        path.replace(target)
+        except OSError as error:
+            raise ResultError(f"the other grades could not be moved to {away}: {error.strerror}") from None
+        return away
 
 
 def read_results(folder: Path) -> list[Grade]:
@@ -80,12 +109,25 @@ def read_results(folder: Path) -> list[Grade]:
     if not folder.is_dir():
         raise ResultError(f"there is no folder {folder}")
     grades = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob("[!.]*.json")):
         try:
             grades.append(from_json(json.loads(path.read_bytes())))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ResultError(f"{path} is no grade: {error}") from None
     return grades
+
+
+def read_sources(folder: Path) -> dict[str, dict[str, str]]:
+    """The texts that were graded, by submission and module; those of grades that are there no more are left out."""
+    found = {}
+    for path in sorted((folder / SOURCES).glob("*.json")):
+        if (folder / path.name).is_file():
+            try:
+                data = json.loads(path.read_bytes())
+                found[str(data["submission"])] = {str(name): str(text) for name, text in data["sources"].items()}
+            except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+                raise ResultError(f"{path} is damaged: {error}") from None
+    return found
 
 
 def keys(course: Course, exercises: Iterable[Exercise], submission: Submission) -> dict[str, str]:
@@ -97,10 +139,13 @@ def keys(course: Course, exercises: Iterable[Exercise], submission: Submission) 
 
 
 def file_name(name: str) -> str:
-    """A submission's name as a file's name, one for one: where characters are replaced, a digest is added."""
+    """A submission's name as a file's name, one for one.
+
+    Where characters are replaced a digest is added, and also where a name ends as if one had been.
+    """
     safe = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in name).lstrip(".") or "_"
     encoded = safe.encode("utf-8", "replace")
-    if safe == name and len(encoded) <= MAX_NAME:
+    if safe == name and len(encoded) <= MAX_NAME and not re.search(r"-[0-9a-f]{12}$", name):
         return safe
     return f"{encoded[: MAX_NAME - 20].decode('utf-8', 'ignore')}-{digest(name.encode('utf-8', 'replace'))[:12]}"
 

@@ -98,32 +98,54 @@ def groups(calls: Sequence[Call]) -> list[frozenset[int]]:
     return result
 
 
+@dataclass(frozen=True)
+class _ObjectHistory:
+    """What is known of an object over there.
+
+    Attributes:
+        made_by: the call that returned it first, and as which of its objects.
+        last_change: the key of the last call that may have changed it.
+        asked_of: the functions and classes that anything was asked of that may have changed it.
+    """
+
+    made_by: str
+    last_change: str
+    asked_of: frozenset[str]
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What tells it from objects that were made or treated otherwise."""
+        return self.made_by, self.last_change
+
+
+_NO_HISTORY = _ObjectHistory("", "", frozenset())
+
+
 def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
     """Each call with its key."""
-    made: dict[int, str] = {}  # by object, what made it
-    histories: dict[int, str] = {}  # by object, the last call that may have changed it
-    asked: dict[int, frozenset[str]] = {}  # by object, of what something was asked that may have changed it
-    state = ""  # what was done to libraries and pretended, which later calls may depend on
+    histories: dict[int, _ObjectHistory] = {}
+    state = ""  # a digest of what was done to libraries and pretended, which later calls may depend on
     result = []
     for call, group in zip(calls, groups(calls), strict=True):
         request = call.request
         used = list(handles((request.path, request.args, dict(request.kwargs))))
-        named = [(made.get(handle.id, ""), histories.get(handle.id, "")) for handle in used]
+        named = [histories.get(handle.id, _NO_HISTORY).name for handle in used]
         plain = tuple(_numbered(part, used) for part in (request.path, request.args, dict(request.kwargs)))
         try:
             data = encode((request.kind, *plain, request.cotangent, named, state))
         except WireError:
             continue
         key = hashlib.sha256(data).hexdigest()[:24]
-        for place, handle in enumerate(handles(call.value)):
-            made.setdefault(handle.id, f"{key}.{place}")
-        histories.update(dict.fromkeys(group, key))
         if request.kind == "pretend" and not request.kwargs:
             state = ""
         elif sets_the_scene(call):
             state = hashlib.sha256(encode((request.kind, *plain))).hexdigest()[:24]
-        through = frozenset([call.name.split(".")[0]]).union(*(asked.get(number, ()) for number in group))
-        asked.update(dict.fromkeys(group, through))
+        known = [histories[number].asked_of for number in group if number in histories]
+        through = frozenset([call.name.split(".")[0]]).union(*known)
+        made = {handle.id: f"{key}.{index}" for index, handle in reversed([*enumerate(handles(call.value))])}
+        for number in group:
+            made_by = histories[number].made_by if number in histories else made.get(number, "")
+            histories[number] = _ObjectHistory(made_by or made.get(number, ""), key, through)
         result.append(KeyedCall(key, call, group, through))
     return result
 
@@ -191,7 +213,8 @@ class _Parts:
 
 def _as_array(tensor: Any) -> np.ndarray:
     # bfloat16 has no NumPy counterpart; doubles hold every real tensor's numbers
-    return np.asarray((tensor if tensor.is_complex() else tensor.double()).numpy())
+    # (of a tensor without numbers, whose axes may be any, doubles could be more than can be indexed)
+    return np.asarray((tensor if tensor.is_complex() or not tensor.numel() else tensor.double()).numpy())
 
 
 @lru_cache(maxsize=256)

@@ -125,7 +125,8 @@ class _Warm:
         for exercise in with_foundations(self.course, [job.exercise]):
             key = self._key(exercise, job.submission)
             if exercise.name not in self.known or self.known[exercise.name][0] != key or exercise == job.exercise:
-                grade = grader.grade_exercise(job.submission, exercise, found)
+                passed = [name for name, grade in found.items() if grade.status == "passed"]
+                grade = grader.grade_exercise(job.submission, exercise, passed)
                 if worker.is_stopped():
                     raise Cancelled  # some of its calls were never answered
                 self.known[exercise.name] = (key, grade)
@@ -138,7 +139,7 @@ class _Warm:
             return
         grader = self._grader(worker, exercise)
         sources = {**grader.stand_ins(exercise), exercise.name: ""}
-        grader.judge(exercise, sources, *grader.run(exercise, sources))
+        grader.judge(grader.run(exercise, sources))
         self.ready.add(exercise.name)
 
     def _grader(self, worker: Worker, exercise: Exercise) -> Grader:

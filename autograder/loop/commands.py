@@ -23,6 +23,7 @@ def add_commands(commands: Any) -> None:
 
     submit = commands.add_parser("submit", help="write one zip to hand in")
     submit.add_argument("--out", type=Path, metavar="ZIP", help="where to (build/submission.zip)")
+    submit.add_argument("--assignment", default="", metavar="NAME", help="of course.toml (the whole course)")
     submit.add_argument("--yes", action="store_true", help="do not ask")
     add_plain(submit)
     submit.set_defaults(run=_submit)
@@ -60,8 +61,9 @@ def _course(options: argparse.Namespace, course: Course) -> int:
 def _submit(options: argparse.Namespace, course: Course) -> int:
     from autograder.loop.handin import hand_in
 
-    out = options.out or course.root / "build" / "submission.zip"
-    return 0 if hand_in(course, open_console(options.plain), out, ask=not options.yes) else 1
+    out = options.out or course.root / "build" / f"{options.assignment or 'submission'}.zip"
+    console = open_console(options.plain)
+    return 0 if hand_in(course, console, out, ask=not options.yes, assignment=options.assignment) else 1
 
 
 def _notebook(options: argparse.Namespace, course: Course) -> int:

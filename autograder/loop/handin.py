@@ -7,6 +7,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -17,13 +18,17 @@ from autograder.grades import ExerciseGrade
 from autograder.isolation.near.worker import start_worker
 from autograder.reports.terminal import count, state
 from autograder.submission import MAX_NOTEBOOK, SubmissionError, read_submission
+from autograder.term.assignments import Assignment, due, find
 
 MANIFEST = "manifest.json"
 _THEN = (1980, 1, 1, 0, 0, 0)  # the same sources give the same bytes, whenever they are handed in
 
 
-def hand_in(course: Course, console: Console, out: Path, *, ask: bool) -> bool:
+def hand_in(course: Course, console: Console, out: Path, *, ask: bool, assignment: str = "") -> bool:
     """Checks, says what is unfinished, asks once, and writes the zip; returns whether it did.
+
+    The zip holds all files, for later exercises are graded with one's own earlier ones; what is asked of it is the
+    assignment's.
 
     Unfinished work can be handed in, and so can work that cannot be checked.
 
@@ -33,12 +38,15 @@ def hand_in(course: Course, console: Console, out: Path, *, ask: bool) -> bool:
     files = dict(_sources(course.exercises_folder))
     if not files:
         raise CourseError(f"There is nothing to hand in: {course.root / 'exercises'} holds no exercise.")
+    asked = find(course, assignment)
     console.print("Checking what you have, with the tests that you see ...")
-    _show(console, _check(course, console))
+    _show(console, _check(course, asked, console))
+    if said := due(asked, datetime.now(UTC)):
+        console.print(f"{asked.title} {said}.", markup=False)
     if ask and not _agreed():
         console.print("Nothing was written.")
         return False
-    _write(out, files, course)
+    _write(out, files, course, assignment)
     console.print(f"Wrote {os.path.relpath(out)}: {count(len(files), 'file')} and a manifest. Hand in this zip.")
     return True
 
@@ -67,12 +75,12 @@ def _without_outputs(notebook: bytes) -> bytes:
     return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def _check(course: Course, console: Console) -> tuple[ExerciseGrade, ...]:
+def _check(course: Course, asked: Assignment, console: Console) -> tuple[ExerciseGrade, ...]:
     from autograder.loop.grader import check
 
     worker = start_worker()
     try:
-        return check(course, course.exercises, worker).exercises
+        return check(course, asked.select(course), worker).exercises
     except (GraderError, SubmissionError) as error:
         console.print(f"[yellow]Your work could not be checked ({error}). You can hand it in all the same.[/]")
         return ()
@@ -105,9 +113,10 @@ def _agreed() -> bool:
         return True
 
 
-def _write(out: Path, files: Mapping[str, bytes], course: Course) -> None:
+def _write(out: Path, files: Mapping[str, bytes], course: Course, assignment: str) -> None:
     manifest = {
         "course": course.title,
+        **({"assignment": assignment} if assignment else {}),
         "files": {f"exercises/{name}": {"bytes": len(data), "sha256": digest(data)} for name, data in files.items()},
     }
     entries = {f"exercises/{name}": data for name, data in files.items()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,6 +16,7 @@ from autograder.loop.watch import Watch
 from autograder.reports.console import NARROW, has_unicode, is_plain
 from autograder.reports.terminal import bar, count, file_of, mark, print_tests, print_trouble, state
 from autograder.submission import Submission
+from autograder.term.assignments import assignments, due, whole
 
 KEYS = {
     "n": "next", "p": "previous", "l": "list", "h": "hint", "r": "run the picture", "t": "all tests", "q": "quit",
@@ -82,10 +86,21 @@ def print_course(console: Console, course: Course, memory: Memory, submission: S
     else:
         _print_table(console, course, memory, submission, at or following or "")
     console.print(f"{done}." if is_plain(console) else f"{bar(console, len(passed), len(course.names), 20)} {done}")
+    for line in _deadlines(course, passed):
+        console.print(line, markup=False)
     if following is None:
         console.print("[green]All done.[/] You have built it all.")
     else:
         console.print(f"[bold]Next:[/] {escape(course.exercise(following).title)}, in {file_of(following)}.")
+
+
+def _deadlines(course: Course, passed: Collection[str], exercise: str = "") -> Iterator[str]:
+    """What is due, and what is left of it; of an exercise's assignments alone when one is named."""
+    now = datetime.now(UTC)
+    for assignment in (*assignments(course), whole(course)):
+        if (said := due(assignment, now)) and (not exercise or exercise in assignment.exercises):
+            left = [name for name in assignment.exercises if name not in passed]
+            yield f"{assignment.title} {said}. {'Left: ' + ', '.join(left) if left else 'All of it passes'}."
 
 
 def _print_exercise(console: Console, watch: Watch) -> None:
@@ -96,6 +111,9 @@ def _print_exercise(console: Console, watch: Watch) -> None:
     place = f"{names.index(exercise.name) + 1} of {len(names)}"
     console.print(f"[bold]{escape(exercise.title)}[/] [dim]({place})[/]")
     console.print(f"[dim]{file_of(exercise.name)}[/]")
+    known = {name: watch.memory.status(name, text_digest(watch.submission, name)) for name in names}
+    for line in _deadlines(watch.course, [name for name in names if known[name] == "passed"], exercise.name):
+        console.print(f"[dim]{escape(line)}[/]")
     grade = watch.grade
     if watch.trouble:
         console.print(Text(watch.trouble, style="yellow"))

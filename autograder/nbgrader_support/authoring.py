@@ -5,23 +5,23 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import jupytext
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell
 
+from autograder.authoring.lessons import lesson
 from autograder.authoring.skeleton import stub
 from autograder.course import Course, CourseError, Exercise
 from autograder.files import TEMPLATES, write_whole
 from autograder.grading import EVERYTHING
 from autograder.nbgrader_support.names import GROUPS, notebook_name, solution_cell, test_cell
+from autograder.submission import module_name
 from autograder.suites.runner import Suites
 
 CONFIG = "nbgrader_config.py"
-KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 _TEMPLATE = TEMPLATES / "nbgrader" / "nbgrader_config.py.txt"
 _SETUP = """\
 # For `%check`, and so that earlier exercises can be imported. No module named autograder? Install the course first.
@@ -44,20 +44,18 @@ def write_course(course: Course, folder: Path, exercises: Sequence[Exercise], as
         CourseError: a file of the instructor's lies in the way, or a solution is missing or wrong.
     """
     source = folder / "source" / assignment
-    written = {notebook_name(course, exercise.name) for exercise in exercises}
+    stems = _stems(course, exercises, source)
     if source.is_dir():
         for path in sorted(source.iterdir()):
-            if path.suffix == ".py" or (path.suffix == ".ipynb" and path.stem not in written):
+            if path.suffix == ".py" or (path.suffix == ".ipynb" and path.stem not in stems.values()):
                 raise CourseError(f"{path} is no notebook of this assignment, and students would get it. Move it away.")
     suites = Suites(course, exercises, EVERYTHING)
     notebooks = {}
     for exercise in exercises:
-        points = dict.fromkeys(GROUPS, 0.0)
+        points: dict[str, float] = dict.fromkeys(GROUPS, 0.0)
         for test in suites.tests(exercise.name):
             points[test.visibility] += test.worth
-        notebooks[source / f"{notebook_name(course, exercise.name)}.ipynb"] = nbformat.writes(
-            notebook(course, exercise.name, points)
-        )
+        notebooks[source / f"{stems[exercise.name]}.ipynb"] = nbformat.writes(notebook(course, exercise.name, points))
     texts = {path: text if text.endswith("\n") else f"{text}\n" for path, text in notebooks.items()}
     if not (folder / CONFIG).exists():
         texts[folder / CONFIG] = configuration(course)
@@ -67,6 +65,17 @@ def write_course(course: Course, folder: Path, exercises: Sequence[Exercise], as
     except OSError as error:
         raise CourseError(f"{folder} cannot be written: {error}.") from None
     return list(texts)
+
+
+def _stems(course: Course, exercises: Sequence[Exercise], source: Path) -> dict[str, str]:
+    """What each exercise's notebook is called: one that is there keeps its name, for it may be out already.
+
+    nbgrader knows notebooks by their names, and takes no other one for them once something was handed in.
+    """
+    there: dict[str, str] = {}
+    for path in sorted(source.glob("*.ipynb")):
+        there.setdefault(module_name(path.stem), path.stem)
+    return {exercise.name: there.get(exercise.name, notebook_name(course, exercise.name)) for exercise in exercises}
 
 
 def course_id(course: Course) -> str:
@@ -86,26 +95,20 @@ def notebook(course: Course, name: str, points: dict[str, float]) -> NotebookNod
         text = course.solution(name).read_text(encoding="utf-8")
     except OSError as error:
         raise CourseError(f"{course.solution(name)} cannot be read: {error.strerror}") from None
-    cells = list(_cells(name, jupytext.reads(text, fmt="py:percent").cells))
-    first = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
-    answers = [i for i, cell in enumerate(cells) if "nbgrader" in cell.metadata]
-    after = answers[-1] + 1 if answers else len(cells)
-    tests = [_test_cell(name, group, points[group]) for group in GROUPS]
     setup = new_code_cell(_SETUP, metadata={"nbgrader": _metadata(f"{name}-setup", locked=True)})
-    cells = [*cells[:first], setup, *cells[first:after], *tests, *cells[after:]]
-    for number, cell in enumerate(cells):
-        cell.id = f"{name}-{number:02}"
-    return new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
-
-
-def _cells(name: str, cells: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
-    for cell in cells:
-        cell.metadata = {}
-        if cell.cell_type == "code" and stub(cell.source) != cell.source:
+    tests = [_test_cell(name, group, points[group]) for group in GROUPS]
+    written = lesson(name, text, _is_answer, setup, tests)
+    for cell in written.cells:
+        if cell.cell_type == "code" and _is_answer(cell.source):
             defined = (n.name for n in ast.parse(cell.source).body if isinstance(n, (ast.FunctionDef, ast.ClassDef)))
             definition = next(defined, "step")
             cell.metadata["nbgrader"] = _metadata(solution_cell(name, definition), solution=True)
-        yield cell
+    return written
+
+
+def _is_answer(source: str) -> bool:
+    """Whether a solution's cell holds an answer."""
+    return ("# FINISH ME" in source or "# BEGIN SOLUTION" in source) and stub(source) != source
 
 
 def _test_cell(name: str, group: str, points: float) -> NotebookNode:

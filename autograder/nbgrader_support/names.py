@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from autograder.course import Course
+from autograder.grades import VISIBILITIES
 from autograder.submission import module_name
 
-GROUPS = ("visible", "hidden")  # a graded cell for each
+GROUPS = VISIBILITIES  # a graded cell for each
 
 
 def notebook_name(course: Course, exercise: str) -> str:

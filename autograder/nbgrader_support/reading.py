@@ -7,6 +7,9 @@ and a file that is no notebook is one with all test cells and no answer.
 
 from __future__ import annotations
 
+import glob
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +24,12 @@ from nbgrader.converters.base import NbGraderException
 from nbgrader.utils import is_grade
 from traitlets import Unicode
 
+from autograder.archives import read_regular
 from autograder.course import CourseError, load_course
 from autograder.grades import ExerciseGrade, Grade
 from autograder.isolation.near.protection import missing_locks
 from autograder.nbgrader_support.names import exercise_of
+from autograder.nbgrader_support.sanitize import FILTERS
 from autograder.nbgrader_support.service import GradingService
 from autograder.notebooks import Cell, NotebookError, cells_of, module_of
 from autograder.submission import MAX_NOTEBOOK, read_submission
@@ -55,6 +60,13 @@ class SubmittedNotebookExporter(NotebookExporter):
             raise self._refusal(str(error)) from None
         if missing := missing_locks():
             raise self._refusal(" ".join(["Nothing was graded.", *missing]))
+        if not FILTERS.items() <= dict(self.config.get("HTMLExporter", {}).get("filters", {})).items():
+            self.log.warning(
+                "nbgrader_config.py is of an earlier version of the course: a script in a student's text cell would "
+                "run where you open it. Add this line: c.HTMLExporter.filters = %r",
+                FILTERS,
+            )
+        self._leave_out_what_is_no_file()
         self._services: dict[tuple[str, ...], GradingService] = {}
         self._latest: tuple[str, Grade] | None = None
 
@@ -95,6 +107,19 @@ class SubmittedNotebookExporter(NotebookExporter):
                 source = answers_in(mended(_read(folder / f"{notebook}.ipynb"), released))
                 submission = replace(submission, sources={**submission.sources, name: source})
         return self._service(tuple(names.values())).grade(replace(submission, name=place["student"]))
+
+    def _leave_out_what_is_no_file(self) -> None:
+        """Has nbgrader not copy what lies beside the notebooks and is a link, or a pipe: it would follow and wait."""
+        if self.parent is None:
+            return
+        directory = self.parent.coursedir
+        submitted = directory.format_path(directory.submitted_directory, "*", directory.assignment_id)
+        for top in glob.glob(submitted):
+            for folder, _, names in os.walk(top):
+                irregular = [path for name in names if not _is_regular(path := Path(folder, name))]
+                for path in irregular:
+                    self.log.warning("%s is a link or a pipe, and is not read.", path)
+                directory.ignore = [*directory.ignore, *(glob.escape(str(path)) for path in irregular)]
 
     def _service(self, names: tuple[str, ...]) -> GradingService:
         if names not in self._services:
@@ -146,7 +171,8 @@ def mended(cells: Sequence[Cell], released: Mapping[str, Released]) -> NotebookN
             source = as_released.source if as_released.locked else cell.source
             nodes.append(_node(as_released.kind, source, as_released.metadata))
         else:
-            nodes.append(_node(cell.kind, cell.source, None))
+            kind, source = ("markdown", _fenced(cell.source)) if cell.kind == "raw" else (cell.kind, cell.source)
+            nodes.append(_node(kind, source, None))
     for name, cell_released in released.items():
         if name not in last and cell_released.metadata["grade"]:
             nodes.append(_node(cell_released.kind, cell_released.source, cell_released.metadata))
@@ -161,15 +187,28 @@ def answers_in(notebook: NotebookNode) -> str:
 
 
 def _node(kind: str, source: str, metadata: Mapping[str, Any] | None) -> NotebookNode:
-    return _NEW[kind](source, metadata={} if metadata is None else {"nbgrader": dict(metadata)})
+    node = _NEW[kind](source, metadata={} if metadata is None else {"nbgrader": dict(metadata)})
+    if kind == "raw":
+        node.metadata["raw_mimetype"] = "text/plain"  # or nbconvert would take it for HTML, and put it into its own
+    return node
+
+
+def _fenced(text: str) -> str:
+    """A text as Markdown that shows it as it is."""
+    fence = max(("`" * (len(run) + 1) for run in re.findall(r"`{3,}", text)), key=len, default="```")
+    return f"{fence}\n{text}\n{fence}"
+
+
+def _is_regular(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def _read(path: Path) -> list[Cell]:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_NOTEBOOK + 1)
+        data = read_regular(path, MAX_NOTEBOOK + 1)
     except OSError as error:
-        raise NotebookError(error.strerror or "it cannot be opened") from None
+        reason = "it is a link, and links are not followed" if path.is_symlink() else error.strerror or str(error)
+        raise NotebookError(reason) from None
     if len(data) > MAX_NOTEBOOK:
         raise NotebookError("it is far too large")
     return cells_of(data)

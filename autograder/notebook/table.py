@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 
@@ -20,28 +20,29 @@ def part(grade: ExerciseGrade, visibility: str) -> ExerciseGrade:
     return replace(grade, tests=tests, hints=grade.hints if first == visibility else ())
 
 
-def as_html(grade: ExerciseGrade, drawings: Mapping[str, str] | None = None) -> str:
+def as_html(grade: ExerciseGrade, drawings: Mapping[str, str] | None = None, notes: Sequence[str] = ()) -> str:
     """The grade as a table that needs no style sheet. All text is escaped: some of it is a student's.
 
     Args:
         grade: the grade.
         drawings: by the names of tests, HTML to be shown below what is told of them.
+        notes: sentences that come after the table.
     """
     drawn = drawings or {}
     rows = "".join(_row(test, told, drawn.get(test.name, "")) for test, told in _without_repetition(grade))
-    notes = "".join(f"<p>{escape(note)}</p>" for note in _notes(grade))
+    told = "".join(f"<p>{escape(note)}</p>" for note in (*notes, *_notes(grade)))
     head = f"<p><b>{escape(grade.name)}: {grade.score:g} of {grade.max_score:g} points</b></p>"
     style = "border-collapse:collapse;table-layout:auto;width:100%"  # JupyterLab would make all columns alike
-    return f'<div class="autograder">{head}<table style="{style}">{rows}</table>{notes}</div>'
+    return f'<div class="autograder">{head}<table style="{style}">{rows}</table>{told}</div>'
 
 
-def as_text(grade: ExerciseGrade) -> str:
+def as_text(grade: ExerciseGrade, notes: Sequence[str] = ()) -> str:
     """The grade for wherever there is no HTML."""
     lines = [f"{grade.name}: {grade.score:g} of {grade.max_score:g} points"]
     for test, told in _without_repetition(grade):
         lines.append(f"{_MARKS[test.status]} {test.title} ({test.score:g}/{test.max_score:g})")
         lines += [f"    {line}" for line in told.splitlines()]
-    return "\n".join([*lines, *_notes(grade)])
+    return "\n".join([*lines, *notes, *_notes(grade)])
 
 
 def _row(test: TestResult, told: str, drawing: str) -> str:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from autograder.grades import ExerciseGrade, Grade
+from autograder.reports.gates import terminal
 
 
 def changes(old: Sequence[Grade], new: Sequence[Grade]) -> Iterator[str]:
     """A line for each submission that changed, and below it a line for each of its tests that did."""
     before, after = ({grade.submission: grade for grade in grades} for grades in (old, new))
     for name in sorted(before.keys() | after.keys()):
+        shown = terminal(" ".join(name.split()))
         if name not in after:
-            yield f"{name}: has no grade any more (had {before[name].score:g})"
+            yield f"{shown}: has no grade any more (had {before[name].score:g})"
         elif name not in before:
-            yield f"{name}: is new, with {after[name].score:g}"
+            yield f"{shown}: is new, with {after[name].score:g}"
         elif reasons := list(_reasons(before[name], after[name])):
             change = round(after[name].score - before[name].score, 6)
-            yield f"{name}: {before[name].score:g} → {after[name].score:g} ({change:+g})"
+            yield f"{shown}: {before[name].score:g} → {after[name].score:g} ({change:+g})"
             yield from (f"  {reason}" for reason in reasons)
 
 
@@ -46,5 +48,5 @@ def _tests(old: ExerciseGrade, new: ExerciseGrade) -> Iterator[str]:
             status = after[name].status.replace("_", " ")
             yield f"the test {after[name].title!r} is new, and {status} ({after[name].score:+g})"
         elif (before[name].status, before[name].score) != (after[name].status, after[name].score):
-            reason = after[name].feedback.splitlines()[0] if after[name].feedback else "passed now"
+            reason = terminal(after[name].feedback.splitlines()[0]) if after[name].feedback else "passed now"
             yield f"{after[name].title}: {before[name].score:g} → {after[name].score:g}: {reason}"

@@ -11,23 +11,33 @@ from autograder.course import Course
 from autograder.reports import charts
 from autograder.reports.gradebook import Entry
 from autograder.reports.pages import page
-from autograder.reports.statistics import items, mistakes
+from autograder.reports.statistics import items, mistakes, read
+
+_APART = {
+    "unreadable": "could not be read",
+    "absent": "handed in nothing",
+    "excused": "are excused",
+    "unmatched": "match nobody in the roster",
+}
 
 
 def render(course: Course, entries: Sequence[Entry]) -> str:
     """The page."""
-    percents = [_percent(entry.score, entry) for entry in entries]
+    counted = read(entries)
+    percents = [_percent(entry.score, entry) for entry in counted]
     passed: dict[str, list[bool]] = {}
-    for entry in entries:
+    for entry in counted:
         for exercise in entry.grade.exercises:
             passed.setdefault(exercise.name, []).append(exercise.status == "passed")
     labels = [course.exercise(name).title for name in passed]
-    several = [[_percent(score, entry) for score in entry.attempts] for entry in entries if len(entry.attempts) > 1]
+    several = [[_percent(score, entry) for score in entry.attempts] for entry in counted if len(entry.attempts) > 1]
     return page(
         "class.html",
         title=f"{course.title}: the class",
         course=course,
-        entries=entries,
+        entries=counted,
+        apart={kind: [entry for entry in entries if entry.status == status] for status, kind in _APART.items()},
+        names=list(passed),
         mean=mean(percents) if percents else 0.0,
         median=median(percents) if percents else 0.0,
         # Charts are our own markup, made by a library that escapes what it writes.
@@ -44,4 +54,4 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
 
 
 def _percent(score: float, entry: Entry) -> float:
-    return 100 * score / entry.grade.max_score if entry.grade.max_score else 0.0
+    return 100 * score / entry.max_score if entry.max_score else 0.0

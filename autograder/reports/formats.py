@@ -12,7 +12,7 @@ from autograder.batch.results import ResultError, file_name, read_results
 from autograder.course import Course, CourseError, GraderError
 from autograder.files import write_whole
 from autograder.grades import Grade
-from autograder.reports.gradebook import Entry, gradebook, plain
+from autograder.reports.gradebook import Entry
 
 Render = Callable[[Course, Sequence[Entry]], str]
 
@@ -72,12 +72,10 @@ def read_course_results(course: Course, folder: Path) -> list[Grade]:
     return grades
 
 
-def write_reports(wishes: Sequence[str], course: Course, grades: Sequence[Grade], folder: Path | None = None) -> None:
-    """Writes all reports that were asked for, with what lies beside the grades in `folder`."""
-    if wishes:
-        entries = gradebook(course, grades, folder) if folder else plain(grades)
-        for wish in wishes:
-            write_report(wish, course, entries)
+def write_reports(wishes: Sequence[str], course: Course, entries: Sequence[Entry]) -> None:
+    """Writes all reports that were asked for."""
+    for wish in wishes:
+        write_report(wish, course, entries)
 
 
 def write_report(wish: str, course: Course, entries: Sequence[Entry]) -> None:

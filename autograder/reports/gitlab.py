@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from autograder.course import Course
 from autograder.files import digest
+from autograder.reports.gates import visible
 from autograder.reports.gradebook import Entry
 from autograder.reports.places import troubles
 
@@ -15,8 +16,8 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
     """The artifact: a list of findings."""
     findings = [
         {
-            "description": f"{trouble.title}: {trouble.text}",
-            "check_name": trouble.title,
+            "description": visible(f"{entry.student}: " * (len(entries) > 1) + f"{trouble.title}: {trouble.text}"),
+            "check_name": visible(trouble.title),
             "fingerprint": digest(f"{entry.student}\0{trouble.file}\0{trouble.title}"),
             "severity": "major",
             "location": {"path": trouble.file, "lines": {"begin": trouble.line}},

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from autograder.course import Course
+from autograder.reports.gates import visible
 from autograder.reports.gradebook import Entry
 
 
@@ -20,7 +21,7 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
             "max_score": test.max_score,
             "status": "passed" if test.status == "passed" else "failed",
             "visibility": "visible" if test.visibility == "visible" else "after_due_date",
-            "output": test.feedback,
+            "output": visible(test.feedback),
             "output_format": "text",
         }
         for place, exercise in enumerate(entry.grade.exercises, 1)
@@ -40,7 +41,7 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
     ]
     result = {
         "score": entry.score,
-        "output": "\n".join((*entry.grade.notes, *entry.remarks)),
+        "output": visible("\n".join((*entry.grade.notes, *entry.remarks))),
         "output_format": "text",
         "stdout_visibility": "hidden",
         "tests": tests,

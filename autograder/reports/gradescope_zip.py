@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,16 +11,18 @@ from autograder.course import Course, CourseError, Exercise, GraderError
 from autograder.files import PROGRAM, TEMPLATES, program_files, replacing
 
 _TEMPLATES = TEMPLATES / "gradescope"
+_PLAIN = ("course.toml", "pyproject.toml", "constraints.txt", "install.py", "README.md", "LICENSE")
 _TIME = (2000, 1, 1, 0, 0, 0)  # the same course gives the same bytes
 
 
-def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trust: bool) -> None:
+def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trust: bool, assignment: str = "") -> None:
     """Writes the zip, whole or not at all.
 
     Args:
         course: the course.
         path: where to.
         exercises: what the assignment grades.
+        assignment: the name of the assignment in course.toml.
         trust: run submissions unprotected, where Gradescope's machines have no locks.
 
     Raises:
@@ -28,6 +31,7 @@ def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trus
     """
     options = [f"--exercise {exercise.name}" for exercise in exercises] if exercises != course.exercises else []
     options += ["--trust-submissions"] if trust else []
+    options += [f"--assignment {shlex.quote(assignment)}"] if assignment else []
     run = (_TEMPLATES / "run_autograder").read_text(encoding="utf-8").replace("{options}", " ".join(options))
     try:
         with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -42,7 +46,7 @@ def write_zip(course: Course, path: Path, exercises: Sequence[Exercise], *, trus
 def _files(course: Course) -> Iterator[tuple[str, Path]]:
     for file in program_files():
         yield file.relative_to(PROGRAM.parent).as_posix(), file
-    needed = [course.root / name for name in ("course.toml", "pyproject.toml", "README.md", "LICENSE")]
+    needed = [course.root / name for name in _PLAIN]
     optional = []
     needed += sorted(course.support.glob("*.py"))
     for name in course.names:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from autograder.course import Course
+from autograder.reports.gates import fenced
+from autograder.reports.gates import markdown as plain
 from autograder.reports.gradebook import Entry
 from autograder.reports.places import troubles
 
@@ -22,24 +23,18 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
 
 def _of(course: Course, entry: Entry) -> Iterator[str]:
     grade = entry.grade
-    yield f"## {_plain(entry.student)}: {entry.score:g} of {grade.max_score:g}\n"
-    yield from (f"*{_plain(remark)}*\n" for remark in (*entry.remarks, *grade.notes))
+    yield f"## {plain(entry.student)}: {entry.score:g} of {entry.max_score:g}\n"
+    yield from (f"*{plain(remark)}*\n" for remark in (*entry.remarks, *grade.notes))
     yield "| exercise | | score | tests passed |"
     yield "| --- | --- | ---: | ---: |"
     for exercise in grade.exercises:
         passed = sum(test.status == "passed" for test in exercise.tests)
         status = f"{_MARKS.get(exercise.status, '❌')} {exercise.status.replace('_', ' ')}"
-        title = _plain(course.exercise(exercise.name).title)
+        title = plain(course.exercise(exercise.name).title)
         yield (
             f"| {title} | {status} | {exercise.score:g}/{exercise.max_score:g} | {passed} of {len(exercise.tests)} |"
         )
     yield ""
     for trouble in troubles(grade):
-        yield f"<details><summary>{_plain(trouble.file)} line {trouble.line}: {_plain(trouble.title)}</summary>\n"
-        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", trouble.text)), default=0))
-        yield f"{fence}text\n{trouble.text}\n{fence}\n\n</details>\n"
-
-
-def _plain(text: str) -> str:
-    """As one line of text that Markdown and HTML leave alone."""
-    return re.sub(r"([\\`*_\[\]<>|#&])", lambda m: f"&#{ord(m[1])};", " ".join(text.split()))
+        yield f"<details><summary>{plain(trouble.file)} line {trouble.line}: {plain(trouble.title)}</summary>\n"
+        yield f"{fenced(trouble.text)}\n\n</details>\n"

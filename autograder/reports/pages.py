@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from autograder.reports.gates import html
+
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
@@ -14,6 +16,7 @@ def _environment() -> Environment:
         loader=PackageLoader("autograder", "templates/reports"),
         autoescape=True,  # names, feedback and output were written by others
         undefined=StrictUndefined,
+        finalize=html,
         trim_blocks=True,
         lstrip_blocks=True,
     )

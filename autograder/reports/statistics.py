@@ -30,11 +30,16 @@ class Item(NamedTuple):
     discrimination: float | None
 
 
+def read(entries: Sequence[Entry]) -> list[Entry]:
+    """Those that say something about somebody's work; a mean over the others would be of nobody's."""
+    return [entry for entry in entries if entry.counts]
+
+
 def items(entries: Sequence[Entry]) -> list[Item]:
     """Every test, in the exercises' order."""
     found: dict[tuple[str, str], list[tuple[bool, float]]] = {}
     titles: dict[tuple[str, str], tuple[str, str]] = {}
-    for entry in entries:
+    for entry in read(entries):
         for exercise in entry.grade.exercises:
             for test in exercise.tests:
                 key = (exercise.name, test.name)
@@ -57,7 +62,7 @@ def mistakes(entries: Sequence[Entry]) -> list[tuple[str, str, str, int]]:
     """Each known mistake that was made: exercise, id, hint, and by how many; the most frequent first."""
     counts = Counter(
         (exercise.name, hint.mistake, hint.text)
-        for entry in entries
+        for entry in read(entries)
         for exercise in entry.grade.exercises
         for hint in exercise.hints
     )

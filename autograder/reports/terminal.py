@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -16,15 +16,17 @@ from rich.text import Text
 from autograder.course import Course
 from autograder.grades import ExerciseGrade, Grade, TestResult
 from autograder.reports.console import NARROW, has_unicode, is_plain
+from autograder.reports.gates import markup, name, terminal
 
 BAR = 10  # characters
+NAMED = 4  # exercises of one status that a line of the table names
 _STYLES = {"passed": "green", "failed": "red", "not_started": "dim", "missing": "yellow"}
 
 
 def print_check(console: Console, course: Course, grade: Grade) -> None:
     """What a student sees: each trouble in words, then the table, then the one thing to do next."""
     for note in grade.notes:
-        console.print(f"[yellow]{escape(note)}[/]\n")
+        console.print(f"[yellow]{markup(note)}[/]\n")
     for exercise in grade.exercises:
         if exercise.status not in ("passed", "not_started", "missing"):
             console.print(f"[bold]{escape(course.exercise(exercise.name).title)}[/] [dim]({exercise.name}.py)[/]")
@@ -65,7 +67,7 @@ def print_trouble(console: Console, exercise: ExerciseGrade, *, whole: bool) -> 
         if rest and not whole:
             console.print(f"  [dim]{len(rest)} more {'does' if len(rest) == 1 else 'do'} not pass yet.[/]")
     for hint in exercise.hints:
-        _print_text(console, f"Hint: {hint.text}", 2, "cyan")
+        _print_text(console, terminal(f"Hint: {hint.text}"), 2, "cyan")
 
 
 def print_tests(console: Console, exercise: ExerciseGrade) -> None:
@@ -79,7 +81,8 @@ def print_grades(console: Console, grades: Sequence[Grade]) -> None:
     """One line a submission."""
     if is_plain(console):
         for grade in grades:
-            console.print(f"{escape(grade.submission)}: {grade.score:g} of {grade.max_score:g} points.")
+            said = "could not be read" if grade.unreadable else f"{grade.score:g} of {grade.max_score:g} points"
+            console.print(f"{name(grade.submission)}: {said}.")
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("submission", overflow="fold")
@@ -87,14 +90,56 @@ def print_grades(console: Console, grades: Sequence[Grade]) -> None:
     table.add_column("", no_wrap=True)
     table.add_column("not passed", overflow="fold")
     for grade in grades:
-        open_ones = [f"{e.name} ({e.status.replace('_', ' ')})" for e in grade.exercises if e.status != "passed"]
-        table.add_row(
-            escape(grade.submission),
-            f"{grade.score:g}/{grade.max_score:g}",
-            bar(console, grade.score, grade.max_score),
-            ", ".join(open_ones) if len(open_ones) < len(grade.exercises) else "nothing passed yet",
-        )
+        if grade.unreadable:
+            table.add_row(name(grade.submission), "–" if has_unicode(console) else "-", "", "could not be read")
+        else:
+            points, drawn = f"{grade.score:g}/{grade.max_score:g}", bar(console, grade.score, grade.max_score)
+            table.add_row(name(grade.submission), points, drawn, _open(grade))
     console.print(table)
+
+
+def print_reading(console: Console, grades: Sequence[Grade]) -> None:
+    """What could not be read of the submissions, and what was found and not used: nobody must look for it."""
+    unread = [grade for grade in grades if grade.unreadable]
+    noted = [grade for grade in grades if grade.notes and not grade.unreadable]
+    if unread:
+        console.print(f"\n{count(len(unread), 'submission')} could not be read. They have no points, and no zeros:")
+    for grade in unread:
+        console.print(f"  {name(grade.submission)}: {name(grade.unreadable)}")
+    if noted:
+        console.print(f"\nTo be looked at in {count(len(noted), 'submission')}:")
+    for grade in noted:
+        for note in grade.notes:
+            console.print(f"  {name(grade.submission)}: {name(note)}")
+
+
+def print_refused(console: Console, refused: Mapping[str, str]) -> None:
+    """The attempts that were not graded, and why."""
+    if refused:
+        console.print(f"\n{count(len(refused), 'attempt')} not graded:")
+    for submission, why in refused.items():
+        console.print(f"  {name(submission)}: {name(why)}")
+
+
+def print_others(console: Console, others: Sequence[str]) -> None:
+    """Whose grades lie in the folder of results, and were not among the submissions."""
+    shown = ", ".join(map(name, others[:NAMED])) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
+    console.print(f"\nThe results also hold {count(len(others), 'grade')} of submissions that were not given: {shown}.")
+    console.print("They stay in every report; `grade --prune` moves them away.")
+
+
+def _open(grade: Grade) -> str:
+    """Which exercises did not pass, a few by name."""
+    by_status: dict[str, list[str]] = {}
+    for exercise in grade.exercises:
+        if exercise.status != "passed":
+            by_status.setdefault(exercise.status.replace("_", " "), []).append(exercise.name)
+    if len(grade.exercises) == 1:
+        return ", ".join(by_status)
+    return "; ".join(
+        f"{', '.join(names)} ({status})" if len(names) <= NAMED else f"{len(names)} exercises ({status})"
+        for status, names in by_status.items()
+    )
 
 
 @contextmanager
@@ -196,11 +241,11 @@ def count(number: int, noun: str) -> str:
 def _short_reason(test: TestResult, first: TestResult) -> str:
     if test.feedback == first.feedback:
         return " [dim](the same)[/]"
-    return f"\n    [dim]{escape(test.feedback.splitlines()[0])}[/]" if test.feedback else ""
+    return f"\n    [dim]{name(test.feedback.splitlines()[0])}[/]" if test.feedback else ""
 
 
 def _print_indented(console: Console, text: str, indent: int) -> None:
-    lines = text.splitlines()
+    lines = terminal(text).split("\n")
     for line, below in zip(lines, [*lines[1:], ""], strict=True):
         if below.strip() == "^":
             _print_pointed(console, line, len(below) - 1, indent)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis.strategies import DataObject
 
 from autograder.isolation.near.remote import Call
+from autograder.suites.internals import fixture_names, settings_of
 from autograder.suites.plugin import BENCH
 from autograder.suites.randomness import own_random_numbers, seed
 
@@ -43,7 +44,7 @@ class Examples:
         test: Any = pyfuncitem.obj
         if not hypothesis.is_hypothesis_test(test):
             return None
-        fixtures = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        fixtures = {name: pyfuncitem.funcargs[name] for name in fixture_names(pyfuncitem)}
         if pyfuncitem not in self._drawn:
             self._drawn[pyfuncitem] = _draw(test, fixtures)
         examples = self._drawn[pyfuncitem]
@@ -65,7 +66,7 @@ class Examples:
             return
         # It went on after the first, for a diagnosis learns from each. The one that is reported comes last.
         example, error = failures[0]
-        if self.search and hypothesis.Phase.shrink in test._hypothesis_internal_use_settings.phases:
+        if self.search and hypothesis.Phase.shrink in settings_of(test).phases:
             test(**fixtures)
         raise _failure(test, fixtures, example) or error
 

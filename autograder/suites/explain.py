@@ -10,17 +10,17 @@ import builtins
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from autograder.course import holes
-from autograder.isolation.between.wire import Handle
 from autograder.isolation.near.remote import Call, Remote, Stopped, StudentError, Trouble
 from autograder.suites.compare import Mismatch, as_numpy, describe_kind
 from autograder.suites.differences import describe
 from autograder.suites.plugin import INPUTS_TEST
 from autograder.suites.runner import Outcome
+from autograder.suites.shown import example, written
 
 FORBIDDEN = {
     "network": "it tried to open a network connection, and submissions are graded offline",
@@ -31,7 +31,6 @@ FORBIDDEN = {
     "read": "it tried to read a file that it does not need, and submissions see only Python's libraries",
     "system": "it asked the system for something that submissions are graded without",
 }
-SHOWN_AXES = 5
 SHOWN_LINE = 200  # characters of a line of a student's file
 _ENDINGS: dict[int, str] = {
     signal.SIGSEGV: "Python itself crashed (a segmentation fault)",
@@ -42,6 +41,20 @@ _ENDINGS: dict[int, str] = {
     signal.SIGKILL: "the system ended it, probably because it used too much memory",
     signal.SIGSYS: "it asked the system for something that submissions are graded without",
 }
+
+
+# The exceptions that are named for hidden tests: a name that the submission chooses may carry an input out.
+_COMMON = (
+    *("AttributeError", "IndexError", "KeyError", "NameError", "NotImplementedError", "RuntimeError", "TypeError"),
+    *("UnboundLocalError", "ValueError", "ZeroDivisionError"),
+)
+
+
+class Explanation(NamedTuple):
+    """What a student reads about a failure, and the line of the exercise's file that it is about; 0 for none."""
+
+    text: str
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,48 +73,53 @@ class Explainer:
     definitions: Mapping[str, tuple[int, int]]
     call_seconds: float
 
-    def explain(self, outcome: Outcome) -> str:
+    def explain(self, outcome: Outcome) -> Explanation:
         """What a student reads about a test that did not pass."""
         full = outcome.test.visibility == "visible"
-        happened = self._what_happened(outcome, full)
-        return "\n".join(part for part in (happened, outcome.test.meaning) if part)
+        hole = self._hole(outcome)
+        own = [call for call in outcome.calls if not call.of_library]
+        call = own[-1] if own else None
+        happened = self._unfinished(outcome, hole) or self._what_happened(outcome, call, full)
+        text = "\n".join(part for part in (happened, outcome.test.meaning) if part)
+        return Explanation(text, hole or self._line(outcome, call, full))
 
-    def loading(self, trouble: Trouble) -> str:
+    def loading(self, trouble: Trouble) -> Explanation:
         """Why the file could not be loaded. No test ran yet, so nothing hidden can be in it: all is said."""
+        file, line = trouble.syntax[:2] if trouble.syntax else (trouble.frames or [("", 0, "")])[-1][:2]
+        return Explanation(self._loading(trouble), max(line, 0) if file == f"{self.name}.py" else 0)
+
+    def _loading(self, trouble: Trouble) -> str:
         if trouble.kind == "timeout":
             return f"{self.name}.py did not finish loading. Look for a loop outside of all functions."
         if trouble.kind == "crashed":
             return f"Loading {self.name}.py ended the program: {_ending(trouble.status)}."
         if trouble.syntax:
             file, line, column, text = trouble.syntax
-            caret = f"\n    {text.rstrip()}\n    {' ' * (column - 1)}^" if text.strip() else ""
+            caret = f"\n    {text.rstrip()}\n    {' ' * max(column - 1, 0)}^" if text.strip() else ""
             return f"{file} line {line} is not valid Python: {trouble.message}.{caret}"
         if trouble.type_name in ("ImportError", "ModuleNotFoundError"):
-            return f"{self.name}.py could not be loaded: {trouble.message}{self._at(trouble)}."
+            return f"{self.name}.py could not be loaded: {trouble.message}{self._at(trouble, full=True)}."
         return f"Loading {self.name}.py failed: {self._raised(trouble, full=True)}"
 
-    def _what_happened(self, outcome: Outcome, full: bool) -> str:
-        error, own = outcome.error, [call for call in outcome.calls if not call.of_library]
-        call = own[-1] if own else None
+    def _what_happened(self, outcome: Outcome, call: Call | None, full: bool) -> str:
+        error = outcome.error
         if error is None:
-            return "This counts once half of the other points are there."
-        unfinished = self._unfinished(outcome)
-        if unfinished:
-            return unfinished
+            return "This test counts only when the others have earned at least half of their points."
         if isinstance(error, Stopped):
-            return self._stopped(error.trouble, call)
+            return self._stopped(error.trouble, call, full)
         if isinstance(error, StudentError):
             return self._raised(error.trouble, full, call)
         if call is None:
             return str(error) if full else f"{self.name}.py gave nothing that the test can work with."
         if isinstance(error, Mismatch):
-            with np.errstate(all="ignore"):
-                difference = describe(error.got, error.expected, error.wrong)
+            difference = describe(error.got, error.expected, error.wrong, numbers=full)
+            made = "" if _is_result(call, error.got) else ", what the test makes of its result"
+            what = f", {error.what}" if error.what else made
             if not full:
-                return " ".join(part for part in (f"`{call.name}` is not right.", difference) if part)
-            return "\n".join(
-                part for part in (f"`{call.name}`: {error.text}.", difference, example(call, error)) if part
-            )
+                kind = f": {error.kind}." if error.kind else f"{what} is not right."
+                return " ".join(part for part in (f"`{call.name}`{kind}", difference) if part)
+            parts = (f"`{call.name}`{what}: {error.text}.", difference, example(call, error))
+            return "\n".join(part for part in parts if part)
         if isinstance(error, AssertionError) and full and str(error):
             return f"{str(error).splitlines()[0]}\n{example(call, None)}"
         if isinstance(error, AssertionError):
@@ -109,24 +127,52 @@ class Explainer:
         returned = describe_kind(call.value) if full else "something"
         return f"`{call.name}` returned {returned}, which the test cannot work with."
 
-    def _stopped(self, trouble: Trouble, call: Call | None) -> str:
+    def _stopped(self, trouble: Trouble, call: Call | None, full: bool) -> str:
         where = f"`{call.name}`" if call else f"{self.name}.py"
         if trouble.kind == "timeout":
             return f"{where} gave no answer within {self.call_seconds:g} seconds. Look for a loop that never ends."
-        return f"{where} ended the program: {_ending(trouble.status)}."
+        return f"{where} ended the program: {_ending(trouble.status, full)}."
 
-    def _unfinished(self, outcome: Outcome) -> str:
-        """Whether the failure comes from a hole: one is left in a function that the test called."""
+    def _hole(self, outcome: Outcome) -> int:
+        """The line of a hole that the failure comes from: one that is left in a function that the test called."""
+        if outcome.error is None:
+            return 0
         called = {call.name.split(".")[0] for call in outcome.calls if not call.of_library}
-        for line in holes(self.source):
-            for function, (first, last) in self.definitions.items():
-                if first <= line <= last and function in called:
-                    return f"`{function}` is not finished: line {line} still holds `...  # FINISH ME`."
+        left = holes(self.source)
+        for line in left:
+            if self._definition(line) in called:
+                return line
         error = outcome.error
-        if isinstance(error, StudentError) and "llipsis" in error.trouble.message and holes(self.source):
-            return (
-                f"Something that is needed here is not finished: see line {holes(self.source)[0]}, `...  # FINISH ME`."
-            )
+        if isinstance(error, StudentError) and "llipsis" in error.trouble.message and left:
+            return left[0]
+        return 0
+
+    def _definition(self, line: int) -> str:
+        """The function or class that a line is in."""
+        inside = (name for name, (first, last) in self.definitions.items() if first <= line <= last)
+        return next(inside, "")
+
+    def _line(self, outcome: Outcome, call: Call | None, full: bool) -> int:
+        """The line that a failure is about: the one that raised, for a visible test; or where the function begins."""
+        error = outcome.error
+        frames = error.trouble.frames if isinstance(error, StudentError) else ()
+        own = [line for file, line, _ in frames if file == f"{self.name}.py"]
+        if full and own:
+            return own[-1]
+        name = (own and self._definition(own[-1])) or (call.name.split(".")[0] if call else "")
+        return self.definitions.get(name, (0, 0))[0]
+
+    def _unfinished(self, outcome: Outcome, hole: int) -> str:
+        """That the failure comes from a hole, if it does."""
+        error = outcome.error
+        if function := hole and self._definition(hole):
+            called = {call.name.split(".")[0] for call in outcome.calls}
+            if function in called:
+                return f"`{function}` is not finished: line {hole} still holds `...  # FINISH ME`."
+        if hole:
+            return f"Something that is needed here is not finished: see line {hole}, `...  # FINISH ME`."
+        if error is None:
+            return ""
         if outcome.calls and outcome.calls[-1].value is ...:
             return f"`{outcome.calls[-1].name}` returned `...`: an answer is still missing in it."
         return ""
@@ -140,72 +186,64 @@ class Explainer:
                 else f"{self.name}.py lacks something that it needs."
             )
         if trouble.forbidden in FORBIDDEN:
-            return f"{where}: {FORBIDDEN[trouble.forbidden]}{self._at(trouble)}."
+            return f"{where}: {FORBIDDEN[trouble.forbidden]}{self._at(trouble, full)}."
         if trouble.type_name == "SystemExit":
-            return f"{where} called `exit`{self._at(trouble)}. A function returns its result instead."
+            return f"{where} called `exit`{self._at(trouble, full)}. A function returns its result instead."
         if trouble.type_name == "RecursionError":
-            return f"{where} calls itself without end{self._at(trouble)}."
+            return f"{where} calls itself without end{self._at(trouble, full)}."
         if trouble.type_name == "MemoryError":
-            return f"{where} used more memory than there is for one exercise{self._at(trouble)}."
-        kind = trouble.type_name if _is_well_known(trouble.type_name) else "an exception of your own"
+            return f"{where} used more memory than there is for one exercise{self._at(trouble, full)}."
+        known = _is_well_known(trouble.type_name) if full else trouble.type_name in _COMMON
+        kind = trouble.type_name if known else "an exception of your own" if full else "an exception"
         if trouble.type_name == "TypeError" and not trouble.frames:
             return (
                 f"{where} could not be called as the exercise says: check the names and the order of its parameters."
                 + (f" Python says: {trouble.message}" if full else "")
             )
         message = f": {trouble.message}" if full and trouble.message else ""
-        return f"{where} raised {kind}{self._at(trouble)}{message}"
+        shown = f"\n    {written(call)}" if full and call and any(True for _ in call.arguments) else ""
+        return f"{where} raised {kind}{self._at(trouble, full)}{message}{shown}"
 
-    def _at(self, trouble: Trouble) -> str:
+    def _at(self, trouble: Trouble, full: bool) -> str:
+        """Where it was raised: for a hidden test the function alone, for a line may carry an input out."""
         if not trouble.frames:
             return ""
         file, line, _ = trouble.frames[-1]
-        lines = self.source.splitlines()
-        shown = (
-            f": `{lines[line - 1].strip()[:SHOWN_LINE]}`"
-            if file == f"{self.name}.py" and 0 < line <= len(lines)
-            else ""
-        )
+        own = file == f"{self.name}.py"
+        if not full:
+            name = self._definition(line) if own else ""
+            return f" in `{name}`" if name else ""
+        lines = self.source.split("\n")  # as Python counts them
+        shown = f": `{printable(lines[line - 1]).strip()[:SHOWN_LINE]}`" if own and 0 < line <= len(lines) else ""
         return f" (line {line} of {file}{shown})"
 
 
-def example(call: Call, error: Mismatch | None) -> str:
-    """A failing call as a student would write it, with what was expected, what came, and where the two differ."""
-    arguments = [show(value) for value in call.request.args]
-    arguments += [f"{name}={show(value)}" for name, value in call.request.kwargs.items()]
-    lines = [f"{call.name}({', '.join(arguments)})"]
-    if error is not None and error.expected is not None and not isinstance(error.expected, type):
-        lines.append(f"expected  {show(error.expected)}")
-    lines.append(f"got       {show(call.value if error is None or error.got is None else error.got)}")
-    if error is not None and error.wrong is not None and error.wrong.ndim:
-        place = tuple(int(i) for i in np.argwhere(error.wrong)[0])
-        got, wanted = as_numpy(error.got)[place], as_numpy(error.expected)[place]
-        lines.append(f"differs   at {list(place)}: {got:.6g} instead of {wanted:.6g}")
-    return "\n".join(_indented(line) for line in lines)
+def _is_result(call: Call, got: object) -> bool:
+    """Whether what was compared is what the call returned, or a part of it, and not something made of that."""
+    parts = call.value if isinstance(call.value, (list, tuple)) else ()
+    return got is None or _equal(got, call.value) or any(_equal(got, part) for part in parts[:10])
 
 
-def show(value: Any) -> str:
-    """A value in a few lines at most."""
-    if isinstance(value, (Handle, Remote)):
-        return f"<{value.type_name}>"
-    if hasattr(value, "detach") or isinstance(value, (np.ndarray, np.generic)):
-        array = as_numpy(value)
-        if array.ndim > SHOWN_AXES:  # even the corners of so many axes are thousands of numbers
-            return describe_kind(value)
-        return np.array2string(array, precision=4, separator=", ", threshold=24, edgeitems=2, suppress_small=True)
-    text = repr(value)
-    return text if len(text) <= 200 else f"{text[:197]}..."
+def _equal(a: object, b: object) -> bool:
+    if a is b:
+        return True
+    try:
+        return np.array_equal(as_numpy(a), as_numpy(b), equal_nan=True)
+    except (TypeError, ValueError):
+        return not isinstance(a, Remote) and not isinstance(b, Remote) and type(a) is type(b) and bool(a == b)
 
 
-def _indented(text: str) -> str:
-    first, *rest = text.splitlines() or [""]
-    return "\n".join([f"    {first}", *(f"              {line.strip()}" for line in rest)])
+def printable(text: str) -> str:
+    """A line of somebody else's file without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)
 
 
-def _ending(status: int) -> str:
+def _ending(status: int, full: bool = True) -> str:
     if status < 0:
-        return _ENDINGS.get(-status, f"it was ended by signal {-status}")
-    return f"it left Python with code {status}" if status else "it sent something that is no answer"
+        return _ENDINGS.get(-status, f"it was ended by signal {-status}" if full else "it was ended by a signal")
+    return (
+        f"it left Python{f' with code {status}' if full else ''}" if status else "it sent something that is no answer"
+    )
 
 
 def _is_well_known(name: str) -> bool:

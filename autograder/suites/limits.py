@@ -9,16 +9,22 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
+
+from autograder.course import CourseError, GraderError
 
 if sys.platform == "linux":
     import resource
 
 SECONDS = 60.0  # besides the time of the submission's own answers; either usually takes less than one
 MEMORY = 2**31  # bytes besides what is mapped
+
+
+T = TypeVar("T")
 
 
 class Exhausted(BaseException):
@@ -47,6 +53,20 @@ def bounded(more: float = 0.0) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def contained(work: Callable[[], T], otherwise: T) -> T:
+    """What some work comes to, or `otherwise` when it fails or takes too much: it costs words, and never a grade.
+
+    Only what is about the submission may be done in it: trouble of the grader's own is not to be hidden.
+    """
+    try:
+        with bounded():
+            return work()
+    except (GraderError, CourseError):
+        raise
+    except (Exception, Exhausted):
+        return otherwise
 
 
 def _exhausted(number: int, frame: FrameType | None) -> None:

@@ -7,23 +7,25 @@ same plugin and only replaces the `Bench` that opens submissions.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 import hypothesis
 import pytest
-from hypothesis.internal.conjecture.providers import HypothesisProvider
-from hypothesis.internal.constants_ast import Constants
 
 from autograder.course import Course, Exercise, load_course
+from autograder.grades import VISIBILITIES
+from autograder.isolation.between.messages import Limits
 from autograder.isolation.near.remote import Call, RemoteModule, Session
-from autograder.isolation.near.worker import Worker, start_worker
+from autograder.isolation.near.worker import Confinement, Worker, start_worker
 from autograder.submission import read_submission
+from autograder.suites.internals import no_local_constants
 
 BENCH = pytest.StashKey["Bench"]()
 COURSE = pytest.StashKey[Course]()
-SUITE_FOLDERS = ("visible", "hidden")
 INPUTS_TEST = "inputs_are_left_alone"
 
 _GENERATE = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
@@ -45,28 +47,54 @@ for _folder, _phases in _PHASES.items():
     )
 
 
-# Hypothesis likes to try the numbers that stand in the modules which happen to be loaded, so that two processes with
-# another history would draw other examples. It has no setting for it; without such numbers only its own remain.
-setattr(HypothesisProvider, "_local_constants", Constants())  # noqa: B010 (a cached property for type checkers)
+no_local_constants()
 
 
+class Opener(Protocol):
+    """Starts sessions with a submission."""
+
+    def open(self, exercise: Exercise, readable: Sequence[str]) -> Session:
+        """A session with an exercise, whose code may read some folders."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A submission's sources, to be run on a worker.
+
+    Attributes:
+        texts: by module.
+        locked: whether the code is shut in.
+    """
+
+    worker: Worker
+    texts: Mapping[str, str]
+    locked: bool = False
+
+    def open(self, exercise: Exercise, readable: Sequence[str]) -> Session:
+        """See `Opener`."""
+        limits = Limits(exercise.memory_mib, int(exercise.budget.exercise))
+        confinement = Confinement(self.locked, limits)
+        return Session(self.worker, exercise.name, self.texts, exercise.budget, confinement, readable)
+
+
+@dataclass
 class Bench:
     """Where suites get the submission from: it opens one exercise at a time, and keeps what was called.
 
     Attributes:
-        open: gives a session for an exercise, with folders that its code may read.
+        opener: opens the submission.
         session: the session that is open.
     """
 
-    def __init__(self, open: Callable[[Exercise, Sequence[str]], Session]) -> None:
-        self.open = open
-        self.session: Session | None = None
+    opener: Opener | None = None
+    session: Session | None = None
 
     def module(self, exercise: Exercise, readable: Sequence[str]) -> Iterator[RemoteModule]:
         """The exercise's module, until the suite is done with it."""
         if self.session is None or self.session.name != exercise.name:
             self.close()
-            self.session = self.open(exercise, readable)
+            assert self.opener is not None  # suites run through `Suites.run`, or after `pytest_sessionstart`
+            self.session = self.opener.open(exercise, readable)
         yield RemoteModule(self.session.perform, exercise.name, self.session.calls)
 
     @property
@@ -132,7 +160,7 @@ def exercise_of(path: Path) -> str:
 
 def is_suite(path: Path) -> bool:
     """Whether a file is an exercise's suite."""
-    return path.parent.name in SUITE_FOLDERS and path.parent.parent.name == "tests"
+    return path.parent.name in VISIBILITIES and path.parent.parent.name == "tests"
 
 
 class InputsAreLeftAlone(pytest.Item):
@@ -177,20 +205,27 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     course = config.stash[COURSE]
     folders = (course.root / "solutions", course.exercises_folder)  # a release has no solutions
     path = Path(config.getoption("--submission") or next(filter(Path.is_dir, folders), folders[0]))
-    workers: list[Worker] = []
+    opener = _Path(path, course)
+    bench = config.stash[BENCH] = Bench(opener)
+    config.add_cleanup(opener.close)
+    config.add_cleanup(bench.close)  # the last is the first to be called
 
-    def open_session(exercise: Exercise, readable: Sequence[str]) -> Session:
-        if not workers:
-            workers.append(start_worker())
-        workers[0].prepare(exercise.libraries)
-        sources = read_submission(path, course).sources
-        return Session(workers[0], exercise.name, sources, exercise.budget, readable=readable)
 
-    bench = config.stash[BENCH] = Bench(open_session)
+@dataclass
+class _Path:
+    """What a plain pytest run is about, on a worker that starts when it is first needed."""
 
-    def close() -> None:
-        bench.close()
-        for worker in workers:
+    path: Path
+    course: Course
+    workers: list[Worker] = field(default_factory=list)
+
+    def open(self, exercise: Exercise, readable: Sequence[str]) -> Session:
+        """See `Opener`."""
+        if not self.workers:
+            self.workers.append(start_worker())
+        self.workers[0].prepare(exercise.libraries)
+        return Sources(self.workers[0], read_submission(self.path, self.course).sources).open(exercise, readable)
+
+    def close(self) -> None:
+        for worker in self.workers:
             worker.close()
-
-    config.add_cleanup(close)

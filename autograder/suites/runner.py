@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import pytest
 
-# Pytest has no public way to keep a collected session and run it again; pytest-xdist uses the same two names.
-from _pytest.config import _prepareconfig
-from _pytest.runner import runtestprotocol
-
 from autograder.course import Course, Exercise, GraderError
+from autograder.grades import VISIBILITIES, TestStatus, Visibility
 from autograder.isolation.near.remote import Call, Session, StudentError, Unfit
 from autograder.suites.examples import Examples
+from autograder.suites.internals import begin_session, prepare_config, run_item, tear_down
 from autograder.suites.limits import bounded
-from autograder.suites.plugin import BENCH, INPUTS_TEST, SUITE_FOLDERS, Bench, exercise_of
+from autograder.suites.plugin import BENCH, INPUTS_TEST, Bench, Opener, exercise_of
+
+_FOLDERS: tuple[str, ...] = VISIBILITIES
 
 # Why a suite's own files cannot be written or opened, whatever the submission is: a full disk, no more descriptors.
 OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS, errno.EAGAIN}
@@ -38,7 +38,7 @@ class Test:
 
     name: str
     title: str
-    visibility: str
+    visibility: Visibility
     worth: float
     meaning: str
 
@@ -54,22 +54,46 @@ class Outcome:
     """
 
     test: Test
-    status: str
+    status: TestStatus
     error: BaseException | None = None
     calls: tuple[Call, ...] = ()
     asked: int = 0
 
 
+class Run(NamedTuple):
+    """An exercise's suites, run on a submission.
+
+    Attributes:
+        outcomes: what came of each test, in order.
+        session: what all calls went through; it has ended.
+    """
+
+    exercise: Exercise
+    outcomes: Sequence[Outcome]
+    session: Session
+
+
+class Effort(NamedTuple):
+    """How much of a run somebody needs.
+
+    Attributes:
+        search: look for the smallest examples that fail, for somebody will read them.
+        until_failed: stop after the first test that fails.
+    """
+
+    search: bool = True
+    until_failed: bool = False
+
+
 class Suites:
     """The suites of some exercises, ready to run."""
 
-    def __init__(self, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[str]) -> None:
+    def __init__(self, course: Course, exercises: Sequence[Exercise], visibilities: Sequence[Visibility]) -> None:
         paths = [course.suite(exercise.name, kind) for exercise in exercises for kind in visibilities]
         if absent := [path for path in paths if not path.is_file()]:
             raise SuiteError(f"there is no suite {absent[0].relative_to(course.root)}")
-        self._course = course
         self._errors: dict[int, BaseException] = {}
-        self._bench = Bench(_nothing_to_open)
+        self._bench = Bench()
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # three quarters of pytest's start, and none is needed
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # a reference that loads a model is quick, and not news
         os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -86,17 +110,16 @@ class Suites:
         ]
         arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
         self._examples = Examples()
-        config = _prepareconfig([*arguments, *map(str, paths)], [self, self._examples])
+        config = prepare_config([*arguments, *map(str, paths)], [self, self._examples])
         config.stash[BENCH] = self._bench
-        config._do_configure()
-        self._session = pytest.Session.from_config(config)
+        self._session = begin_session(config)
         config.hook.pytest_sessionstart(session=self._session)
         try:
             items = self._session.perform_collect()
         except (pytest.UsageError, pytest.Collector.CollectError) as error:
             raise SuiteError(f"the suites cannot be collected: {error}") from None
         self._items: dict[str, dict[Test, list[pytest.Item]]] = {}
-        for item in sorted(items, key=lambda item: SUITE_FOLDERS.index(item.path.parent.name)):
+        for item in sorted(items, key=lambda item: _FOLDERS.index(item.path.parent.name)):
             tests = self._items.setdefault(exercise_of(item.path), {})
             tests.setdefault(_declared(item), []).append(item)
         for tests in self._items.values():
@@ -107,39 +130,26 @@ class Suites:
         """The exercise's tests in order."""
         return list(self._items[name])
 
-    def run(
-        self,
-        name: str,
-        open_session: Callable[[Sequence[str]], Session],
-        only: str | None = None,
-        until_failed: bool = False,
-        search: bool = True,
-    ) -> list[Outcome]:
-        """Runs an exercise's tests against the submission that `open_session` gives.
-
-        Args:
-            name: the exercise.
-            open_session: opens the exercise, given the folders that its code may read.
-            only: a test's name, to run it alone.
-            until_failed: stop after the first test that fails.
-            search: look for the smallest examples that fail, for somebody will read them.
-        """
-        self._bench.open = lambda exercise, readable: open_session(readable)
-        budget = self._course.exercise(name).budget.exercise
-        self._examples.search = search
-        chosen = {test: items for test, items in self._items[name].items() if only in (None, test.name)}
+    def run(self, exercise: Exercise, opener: Opener, effort: Effort = Effort()) -> Run:  # noqa: B008 (immutable)
+        """Runs an exercise's tests against a submission."""
+        self._bench.opener = opener
+        self._examples.search = effort.search
+        chosen = self._items[exercise.name]
         queue = [item for items in chosen.values() for item in items]
         following = dict(zip(queue, [*queue[1:], None], strict=False))
         try:
             outcomes: list[Outcome] = []
             for test, items in chosen.items():
-                outcomes.append(self._run_test(test, items, following, budget))
-                if until_failed and outcomes[-1].status != "passed":
+                outcomes.append(self._run_test(test, items, following, exercise.budget.exercise))
+                if effort.until_failed and outcomes[-1].status != "passed":
                     break
-            return _without_free_points(outcomes)
+            session = self._bench.session
+            if session is None:
+                raise SuiteError(f"the suites of {exercise.name} ask for no submission")
+            return Run(exercise, _without_free_points(outcomes), session)
         finally:
             try:
-                self._session._setupstate.teardown_exact(None)  # also after a stop in the middle
+                tear_down(self._session)  # also after a stop in the middle
             finally:
                 self._bench.close()
 
@@ -155,7 +165,7 @@ class Suites:
             self._errors.clear()
             self._examples.asked = 0
             with bounded(budget):
-                runtestprotocol(item, log=False, nextitem=following[item])
+                run_item(item, following[item])
             made = self._bench.calls[begun:]
             if self._errors and error is None:
                 error, failing = self._errors[id(item)], made
@@ -186,10 +196,6 @@ class Suites:
         return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, when)
 
 
-def _nothing_to_open(exercise: Exercise, readable: Sequence[str]) -> Session:
-    raise SuiteError(f"no submission is open for {exercise.name}")
-
-
 def _declared(item: pytest.Item) -> Test:
     mark = item.get_closest_marker("points")
     if mark is None:
@@ -197,7 +203,7 @@ def _declared(item: pytest.Item) -> Test:
     function: Any = getattr(item, "function", None)
     name = getattr(item, "originalname", None) or item.name
     meaning = (item.__doc__ if function is None else function.__doc__) or ""
-    kind = "visible" if name == INPUTS_TEST else item.path.parent.name
+    kind = "visible" if name == INPUTS_TEST else cast(Visibility, item.path.parent.name)
     return Test(name.removeprefix("test_"), mark.args[1], kind, float(mark.args[0]), " ".join(meaning.split()))
 
 
@@ -207,7 +213,7 @@ def _without_free_points(outcomes: list[Outcome]) -> list[Outcome]:
     earned = sum(outcome.test.worth for outcome in rest if outcome.status == "passed")
     if 2 * earned >= sum(outcome.test.worth for outcome in rest):
         return outcomes
-    free = {"passed": "not_run"}
+    free: dict[TestStatus, TestStatus] = {"passed": "not_run"}
     return [
         o if o.test.name != INPUTS_TEST else Outcome(o.test, free.get(o.status, o.status), o.error) for o in outcomes
     ]

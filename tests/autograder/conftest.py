@@ -44,4 +44,4 @@ def solution(course: Course) -> Callable[[str], str]:
 @pytest.fixture
 def grade_softmax(grader: Grader, course: Course) -> Callable[[str], ExerciseGrade]:
     """Grades a text as `softmax`."""
-    return lambda source: grader.grade_exercise(Submission("test", {"softmax": source}), course.exercise("softmax"), {})
+    return lambda source: grader.grade_exercise(Submission("test", {"softmax": source}), course.exercise("softmax"), ())

@@ -8,7 +8,7 @@ from autograder.authoring.coursemap import write_map
 from autograder.course import Course, load_course
 
 ROOT = Path(__file__).resolve().parents[2]
-_FILES = ("Makefile", "README.md", "pyproject.toml", "LICENSE", ".gitignore")
+_FILES = ("Makefile", "README.md", "pyproject.toml", "constraints.txt", "install.py", "LICENSE", ".gitignore")
 
 
 def complete_exercises(course: Course) -> list[str]:

@@ -12,16 +12,14 @@ from pathlib import Path
 
 import pytest
 from course_copy import ROOT, complete_exercises, copy_course
+from secret_lines import answers, code, secrets
 
 from autograder.authoring.release import release, texts
-from autograder.authoring.skeleton import stub
 from autograder.course import CourseError, load_course
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.fingerprints import read
 from autograder.grading import VISIBLE, Grader
 from autograder.submission import Submission
-
-SHORT = 12  # characters: shorter lines, such as `return x`, are nobody's secret
 
 
 @pytest.fixture(scope="module")
@@ -42,30 +40,6 @@ def git(folder, *arguments):
     """Runs git as somebody."""
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     subprocess.run(["git", *identity, "-C", str(folder), *arguments], check=True, capture_output=True)
-
-
-def code(text):
-    """The lines of code that are long enough to be somebody's secret."""
-    lines = {line.replace("# FINISH ME", "").strip() for line in text.splitlines()}
-    return {line for line in lines if len(line) >= SHORT and re.search(r"\w", line)}
-
-
-def answers(course):
-    """Every line of code that a student is to find."""
-    texts = {name: course.solution(name).read_text(encoding="utf-8") for name in course.names}
-    given = set().union(*(code(stub(text)) for text in texts.values()))
-    return set().union(*map(code, texts.values())) - given
-
-
-def secrets(course):
-    """The answers, and every line of code of the hidden suites and of the mistakes' patches."""
-    hidden = [code(course.suite(name, "hidden").read_text(encoding="utf-8")) for name in course.names]
-    patches = [
-        code("\n".join(line[1:] for line in mistake.patch.splitlines() if line[:1] in ("-", "+")))
-        for name in course.names
-        for mistake in known_mistakes(course, name)
-    ]
-    return answers(course).union(*hidden, *patches)
 
 
 def test_every_secret_line_is_absent(released, small_course):
@@ -103,8 +77,8 @@ def test_nothing_secret_by_name(released):
     outside = {path for path in paths if not path.startswith(("autograder/", "docs/", "projects/"))}
     assert outside == {
         ".github/workflows/check.yml", ".gitignore", "LICENSE", "Makefile", "README.md", "constraints.txt",
-        "course.toml", "pyproject.toml", "exercises/attention.py", "exercises/softmax.py", "tests/standins/softmax.py",
-        "tests/fingerprints/attention.json", "tests/fingerprints/softmax.json",
+        "course.toml", "install.py", "pyproject.toml", "exercises/attention.py", "exercises/softmax.py",
+        "tests/standins/softmax.py", "tests/fingerprints/attention.json", "tests/fingerprints/softmax.json",
         "tests/visible/test_attention.py", "tests/visible/test_softmax.py",
     }  # fmt: skip
     assert not [path for path in paths if path.endswith((".pyc", ".pyo")) or "egg-info" in path or ".git/" in path]

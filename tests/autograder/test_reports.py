@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xmlschema
+from rich.console import Console
 from scipy import stats
 
 from autograder import grades as grade_module
@@ -37,10 +38,14 @@ from autograder.reports.gradebook import Entry, gradebook, plain
 from autograder.reports.gradescope_zip import write_zip
 from autograder.reports.places import troubles
 from autograder.reports.statistics import items, mistakes
+from autograder.reports.terminal import print_grades, print_reading, print_trouble
 from autograder.submission import Submission
 
 FORMATS_HERE = Path(__file__).parent / "formats"
-NASTY = 'O\'Neil, Zoë "Z" <script>alert(1)</script>\n::error::x | `#` \x00\x1b\ud800'
+NASTY = (
+    'O\'Neil, Zoë "Z" <script>alert(1)</script>\n::error::x\n  ::add-mask::y '
+    "##[error]z | `#` \x00\x1b[2J\x9b\u202e\ud800"
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +117,16 @@ def test_no_text_becomes_a_command(course):
     assert not re.search(r"^(?!::error file=exercises)", commands.rstrip("\n"), re.MULTILINE)
     text = markdown.render(course, plain([nasty()]))
     assert "<script>" not in text.split("```text")[0]
+    xml = junit.render(course, plain([nasty()]))
+    out = io.StringIO()
+    shown = Console(file=out, width=200, force_terminal=True)
+    print_grades(shown, [nasty()])
+    print_reading(shown, [nasty(), replace(nasty(), unreadable=NASTY)])
+    print_trouble(shown, nasty().exercises[0], whole=True)
+    for said in (commands, text, xml, re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())):
+        assert not re.search(r"^\s*(?:::|##\[)(?!error file=exercises)", said, re.MULTILINE)
+        assert "##[" not in said
+        assert not re.search("[\x00\x1b\u202e\u2066\x9b]", said)
 
 
 def test_the_summary_has_the_table(course, graded):
@@ -179,9 +194,14 @@ def small_copy(tmp_path_factory):
 
 def test_csv_comes_back_as_it_was(course):
     """A CSV reader gets names with commas, quotes and line breaks back, and no cell is a formula."""
-    names = ['O\'Neil, Zoë "Z"', "Ada\nLovelace", "=HYPERLINK(1)", "李"]
-    rows = list(csv.DictReader(io.StringIO(spreadsheet.render(course, plain(made(n, 1, 0) for n in names)))))
-    assert [row["student"] for row in rows] == [names[0], names[1], "'=HYPERLINK(1)", names[3]]
+    names = ['O\'Neil, Zoë "Z"', "Ada\nLovelace", "李"]
+    formulas = ["=HYPERLINK(1)", " =1+1", "＝1+1", "x;=1+1", "x\t@SUM(1)", "'-1", "\x1b[2J=1"]
+    text = spreadsheet.render(course, plain(made(n, 1, 0) for n in [*names, *formulas]))
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["student"] for row in rows[:3]] == names
+    assert all(row["student"].startswith("'") for row in rows[3:-1])
+    assert rows[-1]["student"] == "\\x1b[2J=1"
+    assert text.startswith('"student"')  # every cell in quotes: no separator of another country parts one
     assert {row["softmax"] for row in rows} == {"2"}
     assert {row["score"] for row in rows} == {"2"}
 

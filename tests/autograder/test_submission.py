@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from autograder.batch.local import read_all
+from autograder.batch.reading import read_all
 from autograder.notebooks import NotebookError, source_of
 from autograder.submission import SubmissionError, read_submission
 

@@ -1,4 +1,4 @@
-"""The walk in README.md is true: walked again, it comes by the same places."""
+"""The walk in docs/walk.md is true: walked again, it comes by the same places."""
 
 import shutil
 
@@ -10,7 +10,7 @@ needed = pytest.mark.skipif(not (HAS_TMUX and shutil.which("make")), reason="a w
 
 
 @needed
-def test_the_walk_in_the_readme_is_true(tmp_path):
+def test_the_walk_is_true(tmp_path):
     """From a clone to the third exercise passed: the same commands, exercises and outcomes in the same order."""
     walked = walk(tmp_path)
     assert milestones(walked) == milestones(written()), "write it anew: python tests/autograder/walk.py"

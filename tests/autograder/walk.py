@@ -1,6 +1,6 @@
-"""A student's first walk, from a clone to the third exercise passed: done for real, and written into README.md.
+"""A student's first walk, from a clone to the third exercise passed: done for real, and written into docs/walk.md.
 
-`python tests/autograder/walk.py` walks and writes. A test walks too, and compares what it meets with what README.md
+`python tests/autograder/walk.py` walks and writes. A test walks too, and compares what it meets with what the page
 says.
 """
 
@@ -19,6 +19,7 @@ from autograder.course import load_course
 from autograder.diagnosis.catalogue import known_mistakes
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "walk.md"
 _BLOCK = re.compile(r"(<!-- walk:[^\n]*-->\n).*?(<!-- /walk -->)", re.DOTALL)
 _MILESTONES = re.compile(
     r"^\$ .*|^[A-Z].*(?= \(\d+ of \d+\)$)|^✓ .* passes(?=:)|^Not started|^  ✗|^  Hint|^  .*is not valid Python|^Next",
@@ -39,9 +40,9 @@ def milestones(text: str) -> list[str]:
 
 
 def written() -> str:
-    """The walk that stands in README.md."""
-    found = _BLOCK.search((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert found, "README.md has no place for the walk"
+    """The walk that stands in docs/walk.md."""
+    found = _BLOCK.search(PAGE.read_text(encoding="utf-8"))
+    assert found, "docs/walk.md has no place for the walk"
     return found[0]
 
 
@@ -50,7 +51,8 @@ def _walk(folder: Path) -> Iterator[str]:
     environment = {"COURSE": str(folder / "published"), "COLUMNS": "80", "LC_ALL": "C.UTF-8"}
     yield _shell("git clone --quiet $COURSE llm && cd llm", folder, environment)
     (home / ".venv").symlink_to(sys.prefix)  # the one that is here: PyTorch is large
-    os.utime(home / "pyproject.toml", (0, 0))
+    for said in ("pyproject.toml", "constraints.txt"):
+        os.utime(home / said, (0, 0))
     yield "The first command sets everything up, and says where to begin:"
     yield _shell("make check", home, environment)
     yield "From here on one command is enough. It checks whenever a file is saved:"
@@ -130,12 +132,11 @@ def _block(lines: list[str]) -> str:
 
 
 def main() -> None:
-    """Walks, and writes the walk into README.md."""
-    path = ROOT / "README.md"
+    """Walks, and writes the walk into docs/walk.md."""
     with tempfile.TemporaryDirectory() as folder:
         text = walk(Path(folder))
-    old = path.read_text(encoding="utf-8")
-    path.write_text(_BLOCK.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", old), encoding="utf-8")
+    old = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(_BLOCK.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", old), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ LIBRARY = "library:"  # how the path of a request begins that goes to an install
 LOAD = "load"
 UNPROTECTED = "none"  # the profile that is none: a student's own check, or submissions that are trusted
 FULL, NAMESPACES, UNPRIVILEGED = "full", "namespaces", "unprivileged"  # the strongest first
+PROFILES = (FULL, NAMESPACES, UNPRIVILEGED)
 TRIAL = "try:"  # before a profile's name, or a lock's: apply it, and try whether it holds
 
 RequestKind = Literal["call", "read", "gradients", "pretend"]

@@ -38,7 +38,7 @@ def hidden_states_and_logits(model, input_ids):
 def _scores(model, ids, cache=None):
     device = next(model.parameters()).device
     with torch.no_grad():
-        output = model(torch.tensor([ids], device=device), past_key_values=cache, use_cache=cache is not None)
+        output = model(torch.tensor([ids], device=device), cache=cache, use_cache=cache is not None)
     return output.logits[0].float().cpu().numpy().astype(np.float64)  # [T, V]
 
 

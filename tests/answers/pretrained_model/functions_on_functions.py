@@ -49,8 +49,8 @@ def generate_greedy(model, tokenizer, prompt, max_new_tokens, use_cache=True):
     fed = ids
     while ids.shape[-1] - start < max_new_tokens:
         if use_cache:
-            output = model.base_model(fed, past_key_values=past, use_cache=True)
-            past = output.past_key_values
+            output = model.base_model(fed, cache=past, use_cache=True)
+            past = output.cache
             scores = model.lm_head(output.last_hidden_state[:, -1])
         else:
             scores = hidden_states_and_logits(model, ids)[1][:, -1]

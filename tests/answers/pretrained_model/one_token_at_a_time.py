@@ -43,8 +43,8 @@ class Reader:
     @torch.no_grad()
     def read(self, token):
         ids = torch.full((1, 1), token, device=self.model.device)
-        output = self.model(input_ids=ids, past_key_values=self.past, use_cache=True)
-        self.past = output.past_key_values
+        output = self.model(input_ids=ids, cache=self.past, use_cache=True)
+        self.past = output.cache
         scores = output.logits[0, 0].float()
         return scores - torch.logsumexp(scores, 0)
 

@@ -1,10 +1,11 @@
 """`%check` in a real kernel, and what it takes from a notebook's history."""
 
 import json
+import os
 import subprocess
 import sys
 
-from autograder.notebook.magic import module_in
+from autograder.notebook.cells import Place, module_in
 
 SOFTMAX, ATTENTION = "01-softmax.ipynb", "02-attention.ipynb"
 WRONG = "def softmax(scores, axis=-1):\n    return np.exp(scores)\n"
@@ -25,14 +26,19 @@ def test_the_module_is_what_stands_in_the_notebook_now():
         "get_ipython().run_cell_magic('bash', '', 'def no(): pass\\n')",
     ]
     defined = {"TWO", "scratch", "area", "Round"}
-    assert module_in(history, "shapes", defined) == (
+    module = module_in(history, "shapes", defined)
+    assert module.text == (
         "import math\nTWO = 2\n@decorated\ndef area(r):\n    return TWO * math.pi  # FINISH ME\n"
         "class Round(Shape):\n    pass\ndef last(): return TWO\n"
+    )
+    assert module.definitions == {"area", "Round", "last"}
+    assert module.places == tuple(
+        Place(*place) for place in [(3, 1), (6, 1), (7, 1), (7, 2), (7, 3), (2, 1), (2, 2), (8, 2)]
     )
 
 
 def test_check_shows_a_table_and_gives_the_points(classroom):
-    """HTML and text with the messages of `make check`; the cell's value is the points; nothing on stderr."""
+    """HTML and text with the messages of `make check`; nbgrader gets the points as the cell's value; no stderr."""
     home = classroom.home("ada")
     right = classroom.right({"softmax-solution-softmax": WRONG})
     classroom.write(home, right)
@@ -43,7 +49,8 @@ def test_check_shows_a_table_and_gives_the_points(classroom):
     notebook["cells"].append({**magic, "id": "none", "source": "%check no-such-thing"})
     classroom.write(home, {"run.ipynb": notebook})
     command = ["nbconvert", "--to", "notebook", "--execute", "--output", "ran.ipynb", "run.ipynb"]
-    subprocess.run([sys.executable, "-m", "jupyter", *command], cwd=home, check=True, capture_output=True)
+    grading = {**os.environ, "NBGRADER_EXECUTION": "autograde"}
+    subprocess.run([sys.executable, "-m", "jupyter", *command], cwd=home, check=True, capture_output=True, env=grading)
     ran = json.loads((home / "ran.ipynb").read_text())
     table, points = classroom.cells(ran)["attention-visible"]["outputs"]
     assert "<table" in "".join(table["data"]["text/html"])

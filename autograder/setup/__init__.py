@@ -1,0 +1,1 @@
+"""Setting the course up, with Python's own library alone: nothing else is installed yet."""
