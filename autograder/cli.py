@@ -7,13 +7,15 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograder.batch.cores import available
 from autograder.course import LEVELS, Course, CourseError, Exercise, GraderError, find_course
-from autograder.isolation.near.worker import Worker, WorkerError, start_worker
+from autograder.isolation.between.messages import PROFILES, UNPROTECTED
+from autograder.isolation.near.worker import Worker, start_worker
 from autograder.loop.commands import add_commands, add_plain
 from autograder.loop.projects import add_projects
 from autograder.reports.commands import add_commands as add_term_commands
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--processes", type=int, metavar="N", help="how many at a time (one a core)")
     grade.add_argument("--dask", metavar="ADDRESS", help="on a Dask cluster; `local` starts one here")
     grade.add_argument("--trust-submissions", action="store_true", help="run them unprotected")
+    grade.add_argument("--require", default="", choices=PROFILES, help="refuse unless this protection holds")
     add_plain(grade)
     _add_reports(grade)
     grade.set_defaults(run=_grade)
@@ -135,6 +138,10 @@ def _parser() -> argparse.ArgumentParser:
     add_term_commands(commands)
     add_projects(commands)
 
+    doctor = commands.add_parser("doctor", help="what this machine has, and which protection holds")
+    doctor.add_argument("--json", action="store_true", help="print it as JSON")
+    doctor.set_defaults(run=_doctor)
+
     exercises = commands.add_parser("exercises", help="write exercises/ from solutions/")
     exercises.set_defaults(run=_exercises)
     return parser
@@ -178,11 +185,12 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
         raise UsageError(f"There is no {absent[0]}.")
     from autograder.batch.alike import alike, grade_of
     from autograder.batch.cluster import grade_on
-    from autograder.batch.local import Setting, grade_all, prepare
+    from autograder.batch.jobs import Setting
+    from autograder.batch.local import grade_all, prepare
     from autograder.batch.reading import read_all
     from autograder.batch.results import ResultError, Results, keys
     from autograder.grades import as_json
-    from autograder.isolation.near.protection import missing_locks
+    from autograder.isolation.near.protection import strongest
     from autograder.reports.formats import check_wishes, write_reports
     from autograder.reports.gradebook import plain
     from autograder.reports.terminal import print_grades, print_others, print_reading, print_refused, progress
@@ -192,13 +200,15 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     check_wishes(options.report)
     assignment, exercises = _wanted(course, options.assignment, options.exercise)
     locked = not options.trust_submissions
-    if locked and (missing := missing_locks()):
-        raise WorkerError("\n".join([*missing, "Without it, only --trust-submissions grades, and protects nothing."]))
     if not locked:
         print("WARNING: submissions run unprotected, with all that you may do yourself.", file=sys.stderr)
     results = Results(options.out) if options.out else None
     run = partial(grade_on, options.dask) if options.dask else grade_all
-    setting = Setting(course.root, tuple(exercise.name for exercise in exercises), locked)
+    # A few say as much as all: they lie side by side.
+    private = tuple(str(path.resolve()) for path in (*options.submissions[:20], *filter(None, [options.out])))
+    setting = Setting(course.root, tuple(exercise.name for exercise in exercises), UNPROTECTED, private)
+    protection = strongest(setting.secrets, options.require) if locked else UNPROTECTED
+    setting = replace(setting, protection=protection)
     grades, failures = {}, []
     if options.out:
         remember_assignment(options.out, assignment.name)
@@ -209,7 +219,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
         submissions, refused = admit(assignment, read, options.out, options.handed_in, options.roster)
     elif options.handed_in or options.roster:
         raise UsageError("--handed-in and --roster go with results: say where to with --out DIR.")
-    jobs = [prepare(s, course, exercises, None if options.force else results, locked) for s in submissions]
+    jobs = [prepare(s, course, exercises, None if options.force else results, protection) for s in submissions]
     leaders, followers = alike(jobs)
     with progress(len(jobs)) as advance:
         for leader, found, fresh in run(setting, leaders, options.processes or len(available())):
@@ -235,6 +245,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
             else:
                 print_others(console, others)
     write_reports(options.report, course, plain(ordered))
+    failures += [f"{grade.submission}: {grade.notes[-1]}" for grade in ordered if not grade.graded]
     for failure in failures:
         print(failure, file=sys.stderr)
     if failures:
@@ -363,6 +374,14 @@ def _notebooks(options: argparse.Namespace, course: Course) -> int:
     written = write_course(course, options.folder, exercises, assignment)
     print(f"Wrote {len(written)} files. Next: cd {options.folder} && nbgrader generate_assignment {assignment}")
     return OK
+
+
+def _doctor(options: argparse.Namespace, course: Course) -> int:
+    from autograder.batch.doctor import examine, in_words
+
+    found = examine(course)
+    print(json.dumps(found, indent=2) if options.json else in_words(found))
+    return OK if found["protection"] == "full" else BELOW if found["protection"] else FAILED
 
 
 def _wanted(course: Course, name: str, exercises: Sequence[str]) -> tuple[Assignment, tuple[Exercise, ...]]:

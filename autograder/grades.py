@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-ExerciseStatus = Literal["passed", "failed", "not_started", "missing", "error", "timeout", "crashed"]
+ExerciseStatus = Literal["passed", "failed", "not_started", "missing", "error", "timeout", "crashed", "not_graded"]
 TestStatus = Literal["passed", "failed", "not_run"]
 Visibility = Literal["visible", "hidden"]
 VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)  # in the order in which they run
@@ -90,13 +90,18 @@ class ExerciseGrade:
         """What full marks are."""
         return _tidy(sum(test.max_score for test in self.tests))
 
+    @property
+    def graded(self) -> bool:
+        """Whether it says anything about the submission; if not, the grader was in trouble, and no points count."""
+        return self.status != "not_graded"
+
 
 @dataclass(frozen=True)
 class Grade:
     """One submission.
 
     Attributes:
-        protected: whether the submission ran locked in.
+        protection: the profile that the submission was shut in with; "none" when it was not.
         notes: what is to be said about the submission as a whole, in sentences.
         unreadable: why nothing that was handed in could be used; empty where something was. Such a grade says nothing
             about anybody's work, and stays out of means.
@@ -104,9 +109,19 @@ class Grade:
 
     submission: str
     exercises: tuple[ExerciseGrade, ...]
-    protected: bool = True
+    protection: str = "full"
     notes: tuple[str, ...] = field(default=())
     unreadable: str = ""
+
+    @property
+    def protected(self) -> bool:
+        """Whether the submission ran shut in."""
+        return self.protection != "none"
+
+    @property
+    def graded(self) -> bool:
+        """Whether every exercise is graded."""
+        return all(exercise.graded for exercise in self.exercises)
 
     @property
     def score(self) -> float:
@@ -128,14 +143,15 @@ def as_json(grade: Grade) -> dict[str, Any]:
     """The fixed form that outside tools read."""
     result: dict[str, Any] = {
         "submission": grade.submission,
-        "score": grade.score,
-        "max_score": grade.max_score,
+        "score": grade.score if grade.graded else None,
+        "max_score": grade.max_score if grade.graded else None,
+        "protection": grade.protection,
         "exercises": [
             {
                 "name": exercise.name,
                 "status": exercise.status,
-                "score": exercise.score,
-                "max_score": exercise.max_score,
+                "score": exercise.score if exercise.graded else None,
+                "max_score": exercise.max_score if exercise.graded else None,
                 "carried_forward": list(exercise.carried_forward),
                 "tests": [vars(test) for test in exercise.tests],
                 "hints": [vars(hint) for hint in exercise.hints],
@@ -172,8 +188,9 @@ def from_json(data: dict[str, Any]) -> Grade:
         for entry in data["exercises"]
     )
     notes = tuple(map(str, data.get("notes", ())))
-    protected, unreadable = data.get("protected", True) is not False, str(data.get("unreadable", ""))
-    return Grade(str(data["submission"]), exercises, protected, notes, unreadable)
+    unnamed = "full" if data.get("protected", True) is not False else "none"
+    protection, unreadable = str(data.get("protection", unnamed)), str(data.get("unreadable", ""))
+    return Grade(str(data["submission"]), exercises, protection, notes, unreadable)
 
 
 def _test(entry: dict[str, Any]) -> TestResult:

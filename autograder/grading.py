@@ -13,6 +13,7 @@ from autograder.diagnosis.fingerprints import holes_of_stub, is_untouched, knowl
 from autograder.diagnosis.locate import locate
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, Place, TestResult, Visibility
+from autograder.isolation.between.messages import UNPROTECTED
 from autograder.isolation.near.remote import Session, Stopped, Unfit
 from autograder.isolation.near.worker import Worker
 from autograder.submission import Submission
@@ -68,7 +69,8 @@ class Grader:
                 passed = [name for name, grade in found.items() if grade.status == "passed"]
                 found[exercise.name] = self.grade_exercise(submission, exercise, passed)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
-        return Grade(submission.name, wanted, self.locked, tuple(submission.notes), submission.unreadable)
+        protection = self.worker.protection if self.locked else UNPROTECTED
+        return Grade(submission.name, wanted, protection, tuple(submission.notes), submission.unreadable)
 
     def grade_exercise(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> ExerciseGrade:
         """Grades one exercise on the submission's own work where that has `passed`, and else on stand-ins."""

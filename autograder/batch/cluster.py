@@ -1,26 +1,26 @@
 """The same batch on a Dask cluster: submissions go out as data, grades come back, and only this process writes.
 
 A worker needs this program, its libraries and the course's folder at the same path (a shared folder, or an image). Each
-grades one submission at a time with one warm `Grader`. What a lost worker was doing is done again on another.
+grades one submission at a time, in a grading process that it keeps. What a lost worker was doing is done again on
+another.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from autograder.batch.local import Job, Setting, given_up, reused
+from autograder.batch.jobs import Job, Setting, not_graded, reused
+from autograder.batch.process import GradingProcess
 from autograder.course import CourseError, GraderError
 from autograder.grades import Grade
-from autograder.grading import Grader
 
 CONNECT = 15  # seconds
 AHEAD = 4  # submissions a core that wait on the cluster: enough to keep it busy, few enough to hold in memory
-_graders: dict[Setting, Grader] = {}
+_graders: dict[Setting, GradingProcess] = {}
 _lock = threading.Lock()  # a grader does one thing at a time, and a worker may have several threads
 
 
@@ -29,7 +29,7 @@ class ClusterError(GraderError):
 
 
 def grade_on(address: str, setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator[tuple[Job, Grade, bool]]:
-    """As `batch.grade_all`, on the cluster at `address`; for "local" a cluster of `processes` is started here.
+    """As `local.grade_all`, on the cluster at `address`; for "local" a cluster of `processes` is started here.
 
     Raises:
         ClusterError: the cluster does not answer, or is lost for good.
@@ -64,7 +64,7 @@ def grade_on(address: str, setting: Setting, jobs: Iterable[Job], processes: int
                 try:
                     grade = future.result()
                 except KilledWorker:
-                    grade = given_up(setting, job)  # it took several workers with it
+                    grade = not_graded(setting, job, "it was lost together with several workers of the cluster")
                 send(1)
                 yield job, grade, True
         except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
@@ -94,9 +94,8 @@ def _client(address: str, processes: int) -> Iterator[Any]:
 
 
 def _grade(setting: Setting, job: Job) -> Grade:
-    """On a worker: grades one submission."""
+    """On a worker: grades one submission, in a process of its own, as on one machine."""
     with _lock:
         if setting not in _graders:
-            os.environ.setdefault("OMP_NUM_THREADS", "1")
-            _graders[setting] = setting.grader()
-        return _graders[setting].grade(job.submission, job.known)
+            _graders[setting] = GradingProcess(setting)
+        return _graders[setting].grade(job)

@@ -39,7 +39,7 @@ class Results:
         except OSError as error:
             raise ResultError(f"{folder} cannot be used for results: {error.strerror}") from None
 
-    def reusable(self, name: str, keys: Mapping[str, str], protected: bool) -> dict[str, ExerciseGrade]:
+    def reusable(self, name: str, keys: Mapping[str, str], protection: str) -> dict[str, ExerciseGrade]:
         """The stored grades of those exercises for which nothing has changed since."""
         try:
             stored = json.loads((self.folder / KEYS / f"{file_name(name)}.json").read_bytes())
@@ -47,9 +47,13 @@ class Results:
             if stored["result"] != digest(text):
                 return {}
             grade = from_json(json.loads(text))
-            if grade.protected != protected:
+            if grade.protection != protection:
                 return {}
-            return {e.name: e for e in grade.exercises if stored["exercises"].get(e.name) == keys.get(e.name, "")}
+            return {
+                e.name: e
+                for e in grade.exercises
+                if stored["exercises"].get(e.name) == keys.get(e.name, "") and e.graded
+            }
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}
 
@@ -65,7 +69,8 @@ class Results:
             if submission is not None:
                 sources = json.dumps({"submission": submission.name, "sources": submission.sources}, ensure_ascii=True)
                 write_whole(self.folder / SOURCES / f"{name}.json", sources)
-            content = {"result": digest(text), "exercises": dict(keys)}
+            true = {e.name: keys[e.name] for e in grade.exercises if e.graded and e.name in keys}
+            content = {"result": digest(text), "exercises": true}
             write_whole(self.folder / KEYS / f"{name}.json", json.dumps(content).encode())
         except OSError as error:
             raise ResultError(f"the grade of {grade.submission} could not be written: {error.strerror}") from None

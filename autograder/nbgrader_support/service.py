@@ -8,16 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from autograder.batch.local import Setting
+from autograder.batch.jobs import Job, Setting
 from autograder.batch.service import Message, Service, serve
+from autograder.batch.steady import SteadyGrader
 from autograder.course import GraderError
 from autograder.grades import Grade, as_json, from_json
 from autograder.submission import Submission
-
-if TYPE_CHECKING:
-    from autograder.grading import Grader
 
 
 class GradingService:
@@ -42,18 +39,19 @@ class GradingService:
 def main(arguments: Sequence[str]) -> None:
     """Grades whatever is asked."""
     root, *names = arguments
-    graders: list[Grader] = []
+    graders: list[SteadyGrader] = []
 
     def grade(question: Message) -> Message:
         if not graders:
-            graders.append(Setting(Path(root), tuple(names), locked=True).grader())
-        return as_json(graders[0].grade(Submission(**question)))
+            graders.append(SteadyGrader(Setting(Path(root), tuple(names))))
+        found = graders[0].grade(Job(Submission(**question)))
+        return as_json(found) if found.graded else {"error": found.notes[-1]}
 
     try:
         serve(grade)
     finally:
         for grader in graders:
-            grader.worker.close()
+            grader.close()
 
 
 if __name__ == "__main__":

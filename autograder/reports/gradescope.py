@@ -46,4 +46,6 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
         "stdout_visibility": "hidden",
         "tests": tests,
     }
+    if not entry.grade.graded:  # then Gradescope takes it as a failure of the autograder, and counts nothing
+        result = {key: value for key, value in result.items() if key not in ("score", "tests")}
     return json.dumps(result, indent=1, ensure_ascii=False) + "\n"

@@ -73,7 +73,8 @@ def _joined(parts: dict[str, Entry], worth: dict[str, float]) -> Entry:
     first = next(iter(graded or counted or parts.values()))
     exercises = tuple(exercise for entry in graded for exercise in entry.grade.exercises)
     notes = tuple(dict.fromkeys(note for entry in graded for note in entry.grade.notes))
-    grade = Grade(first.grade.submission, exercises, all(entry.grade.protected for entry in graded), notes)
+    protection = "none" if any(not entry.grade.protected for entry in graded) else first.grade.protection
+    grade = Grade(first.grade.submission, exercises, protection, notes)
     remarks = tuple(f"{name}: {remark}" for name, entry in parts.items() for remark in entry.remarks)
     return replace(
         first,

@@ -191,7 +191,8 @@ def state(exercise: ExerciseGrade) -> str:
     if exercise.holes and exercise.status != "error":
         left, total = len(exercise.holes), exercise.holes_total
         return f"{left} of {count(total, 'hole')} left" if left < total else f"{count(left, 'hole')} left"
-    return {"error": "cannot be loaded", "timeout": "does not come to an end"}.get(exercise.status, exercise.status)
+    said = {"error": "cannot be loaded", "timeout": "does not come to an end", "not_graded": "not graded"}
+    return said.get(exercise.status, exercise.status)
 
 
 def _next_step(course: Course, grade: Grade) -> str:
@@ -205,6 +206,8 @@ def _next_step(course: Course, grade: Grade) -> str:
             return f"[bold]Next:[/] open {file} at line {exercise.holes[0]} and fill the first hole."
         if exercise.status == "error":
             return f"[bold]Next:[/] make {file} load; what is wrong stands above."
+        if exercise.status == "not_graded":
+            return f"[bold]Next:[/] run it again: {exercise.name} was not graded, and {file} is not to blame."
         failed = next(test for test in exercise.tests if test.status != "passed")
         return f"[bold]Next:[/] {file}: {name(failed.title)}."
     if len(grade.exercises) == 1:

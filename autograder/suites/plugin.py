@@ -104,9 +104,9 @@ class Bench:
 
     def close(self) -> None:
         """Ends the open session."""
-        if self.session is not None:
-            self.session.end()
-            self.session = None
+        session, self.session = self.session, None
+        if session is not None:
+            session.end()
 
 
 def pytest_collection_finish() -> None:

@@ -6,6 +6,7 @@ submission only costs its own calls.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ import pytest
 
 from autograder.course import Course, Exercise, GraderError
 from autograder.grades import VISIBILITIES, TestStatus, Visibility
-from autograder.isolation.near.remote import Call, Session
+from autograder.isolation.near.remote import Call, Session, StudentError, Unfit
 from autograder.suites.examples import Examples
 from autograder.suites.internals import begin_session, prepare_config, run_item, tear_down
 from autograder.suites.limits import bounded
 from autograder.suites.plugin import BENCH, INPUTS_TEST, Bench, Opener, exercise_of
 
 _FOLDERS: tuple[str, ...] = VISIBILITIES
+
+# Why a suite's own files cannot be written or opened, whatever the submission is: a full disk, no more descriptors.
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS, errno.EAGAIN}
 
 
 class SuiteError(GraderError):
@@ -144,8 +148,10 @@ class Suites:
                 raise SuiteError(f"the suites of {exercise.name} ask for no submission")
             return Run(exercise, _without_free_points(outcomes), session)
         finally:
-            tear_down(self._session)  # also after a stop in the middle
-            self._bench.close()
+            try:
+                tear_down(self._session)  # also after a stop in the middle
+            finally:
+                self._bench.close()
 
     def _run_test(
         self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None], budget: float
@@ -173,10 +179,15 @@ class Suites:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
         """Keeps what went wrong, instead of formatting a traceback that nobody sees.
 
-        Trouble in set-up is the suite's own, and not the submission's.
+        Trouble in set-up is the suite's own, trouble of the worker or the machine is the grader's: neither is the
+        submission's, and both end the run.
         """
         if call.excinfo is not None:
             error = call.excinfo.value
+            if isinstance(error, Unfit):
+                raise error.cause from None  # nothing can be said about the submission
+            if isinstance(error, OSError) and error.errno in OF_THE_MACHINE and not isinstance(error, StudentError):
+                raise SuiteError(f"{item.nodeid} could not be run: {error.strerror}") from error
             if call.when != "call":
                 raise SuiteError(f"{item.nodeid} fails in its {call.when}: {error!r}") from error
             self._errors[id(item)] = error

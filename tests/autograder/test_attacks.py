@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autograder.isolation.between.messages import PROFILES
+from autograder.isolation.near.protection import why_not
 from autograder.suites import limits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,11 +155,19 @@ def ground(tmp_path_factory):
     return ground
 
 
-def test_no_attack_succeeds(ground):
-    """Nobody gets a point, learns the secret, changes a thing or harms a bystander; twice gives the same grades."""
+@pytest.mark.parametrize("protection", PROFILES)
+def test_no_attack_succeeds(ground, protection):
+    """Nobody gets a point, learns the secret, changes a thing or harms a bystander; twice gives the same grades.
+
+    Under each protection, with the locks of the others away.
+    """
+    if reason := why_not(protection, [str(ground.canary)]):
+        pytest.skip(reason)
+    shutil.rmtree(ground.folder / "results", ignore_errors=True)
     before = ground.untouched()
-    grades = ground.grade("results")
+    grades = ground.grade("results", "--require", protection)
     assert ground.untouched() == before
+    assert {grade["protection"] for grade in grades.values()} == {protection}
     attackers = {name: grade for name, grade in grades.items() if not name.startswith("bystander-")}
     assert len(attackers) >= 80
     assert {name: grade["score"] for name, grade in attackers.items() if grade["score"]} == {}
@@ -180,6 +190,8 @@ def test_no_attack_succeeds(ground):
         "zz-last": 10,
     }
     assert 0 < scores["wrong"] < 10
+    if protection != PROFILES[0]:
+        return
     again = ground.grade("again")
     assert {name: grade["score"] for name, grade in again.items()} == {n: grade["score"] for n, grade in grades.items()}
     # Which lock stops a flood, a hang or a crash first, a deadline or a limit, is up to the machine's speed.

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from autograder.batch.cores import available, grading_pool
-from autograder.batch.local import Setting, grade_all, prepare
+from autograder.batch.jobs import Setting
+from autograder.batch.local import grade_all, prepare
 from autograder.batch.results import ResultError, Results, file_name, keys, read_results
 from autograder.course import load_course
 from autograder.grades import as_json
+from autograder.isolation.between.messages import FULL, UNPROTECTED
 from autograder.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,8 +53,8 @@ def test_grades_do_not_depend_on_how_many_processes(small_course, right):
     """The same grades from one process as from two, and what is known is not graded again."""
     course = load_course(small_course)
     submissions = [Submission(f"s{i}", {"softmax": right.replace("axis=axis", f"axis={i}", i)}) for i in range(3)]
-    setting = Setting(small_course, course.names, locked=True)
-    jobs = [prepare(submission, course, course.exercises, None, True) for submission in submissions]
+    setting = Setting(small_course, course.names)
+    jobs = [prepare(submission, course, course.exercises, None, FULL) for submission in submissions]
     grades = [
         {job.submission.name: as_json(grade) for job, grade, _ in grade_all(setting, jobs, processes)}
         for processes in (1, 2)
@@ -63,19 +65,19 @@ def test_grades_do_not_depend_on_how_many_processes(small_course, right):
 def test_reuse_only_of_what_is_still_true(tmp_path, small_course, right):
     """A grade is reused for the same submission, suites and protection, and for nothing else, damaged files least."""
     course = load_course(small_course)
-    setting, results = Setting(small_course, course.names, locked=True), Results(tmp_path)
+    setting, results = Setting(small_course, course.names), Results(tmp_path)
     submission = Submission("ada", {"softmax": right})
 
-    def known(submission=submission, locked=True):
-        return set(prepare(submission, load_course(small_course), course.exercises, results, locked).known)
+    def known(submission=submission, protection=FULL):
+        return set(prepare(submission, load_course(small_course), course.exercises, results, protection).known)
 
     assert known() == set()
-    job = prepare(submission, course, course.exercises, results, True)
+    job = prepare(submission, course, course.exercises, results, FULL)
     for done, grade, _ in grade_all(setting, [job], 1):
         results.write(grade, done.keys)
     assert known() == {"softmax"}
     assert known(Submission("ada", {"softmax": right + "\n"})) == set()
-    assert known(locked=False) == set()
+    assert known(protection=UNPROTECTED) == set()
     text = (tmp_path / "ada.json").read_text()
     (tmp_path / "ada.json").write_text(text.replace("10.0", "11.0", 1))
     assert known() == set()

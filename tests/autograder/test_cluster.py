@@ -9,9 +9,11 @@ from course_copy import copy_course
 from distributed import Client, LocalCluster
 
 from autograder.batch.cluster import ClusterError, grade_on
-from autograder.batch.local import Setting, grade_all, prepare
+from autograder.batch.jobs import Setting
+from autograder.batch.local import grade_all, prepare
 from autograder.batch.results import Results
 from autograder.cli import main
+from autograder.isolation.between.messages import FULL
 from autograder.submission import Submission
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Dask's own, while workers come and go
@@ -28,7 +30,7 @@ def jobs_of(course, results, count):
     right = course.solution("softmax").read_text(encoding="utf-8")
     sources = [right, right.replace("np.exp(", "np.exp2("), "import os\nos._exit(3)\n", "def softmax(:\n"]
     submissions = [Submission(f"s{i}", {"softmax": f"{sources[i % 4]}# {i}\n"}) for i in range(count)]
-    return [prepare(submission, course, course.exercises, results, True) for submission in submissions]
+    return [prepare(submission, course, course.exercises, results, FULL) for submission in submissions]
 
 
 def written(folder):
@@ -38,7 +40,7 @@ def written(folder):
 
 def test_a_killed_worker_loses_nothing_and_the_bytes_are_the_same(small_course, tmp_path):
     """One of two workers is killed in the middle; all grades come, once each, as one process alone gives them."""
-    setting = Setting(small_course.root, small_course.names, locked=True)
+    setting = Setting(small_course.root, small_course.names)
     here, there = Results(tmp_path / "here"), Results(tmp_path / "there")
     for job, grade, _ in grade_all(setting, jobs_of(small_course, here, 8), 1):
         here.write(grade, job.keys)
@@ -65,7 +67,7 @@ def test_a_killed_worker_loses_nothing_and_the_bytes_are_the_same(small_course, 
 def test_a_cluster_that_does_not_answer(small_course, tmp_path, monkeypatch, capsys):
     """It is one sentence and exit code 3, and nothing is written."""
     monkeypatch.setattr("autograder.batch.cluster.CONNECT", 2)
-    setting = Setting(small_course.root, small_course.names, locked=True)
+    setting = Setting(small_course.root, small_course.names)
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
         with pytest.raises(ClusterError, match="does not answer"):
             list(grade_on(address, setting, jobs_of(small_course, None, 1), 1))

@@ -1,5 +1,6 @@
 """The far side: calls, errors, deadlines and deaths, as the near side sees them."""
 
+import os
 import signal
 import time
 
@@ -9,6 +10,7 @@ import torch
 
 from autograder.course import Budget
 from autograder.isolation.between.messages import Limits
+from autograder.isolation.near import protection
 from autograder.isolation.near import worker as workers
 from autograder.isolation.near.remote import RemoteModule, Session, Stopped, StudentError
 from autograder.isolation.near.worker import Confinement, SpawningWorker
@@ -283,3 +285,69 @@ def f(): raise ValueError
     with pytest.raises(ValueError, match="ValueError") as caught:
         student.f()
     assert caught.value.failure.frames == (("student.py", 7, "f"),)
+
+
+def test_a_handle_in_a_dictionary_is_an_object(load):
+    """Objects reach a suite as such wherever they stand in a value, and can be handed back the same way."""
+    _, student = load(
+        "class Box:\n    def size(self): return 3\ndef f(): return {'a': [Box()]}\ndef g(d): return d['b'].size()"
+    )
+    box = student.f()["a"][0]
+    assert box.size() == 3
+    assert student.g({"b": box}) == 3
+
+
+def test_nothing_tells_what_an_earlier_child_did(load):
+    """No call says or changes which pages of files are in memory; threads cannot have descriptors of their own."""
+    source = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+page = ctypes.create_string_buffer(8192)
+def refused(name, *arguments): return getattr(libc, name)(*arguments) != 0
+def all_refused():
+    at = ctypes.c_void_p(ctypes.addressof(page) // 4096 * 4096)
+    usage = ctypes.create_string_buffer(512)
+    seen = ctypes.create_string_buffer(8)
+    fd = os.open(os.__file__, os.O_RDONLY)
+    apart = libc.syscall(56, 0x100 | 0x10000, None, None, None, None)  # clone: a thread with descriptors of its own
+    return [refused("posix_fadvise", fd, 0, 0, 4), refused("mincore", at, 4096, seen), refused("getrusage", 0, usage),
+            refused("madvise", at, 4096, 21), refused("flock", fd, 2), apart == -1]
+"""
+    _, student = load(source)
+    assert student.all_refused() == [True] * 6
+
+
+def test_numbers_of_processes_start_anew(load):
+    """Where each child has a namespace of its own, it is its first process, whatever ran before."""
+    source = "import os, threading\ndef f():\n    t = threading.Thread(target=int); t.start(); t.join()\n"
+    source += "    return os.getpid(), t.native_id"
+    first, again = load(source)[1].f(), load(source)[1].f()
+    if first[0] != 1:
+        pytest.skip("namespaces are not allowed here")
+    assert first == again
+
+
+@pytest.mark.skipif(not workers.CAN_FORK, reason="there are no locks")
+def test_every_protection_says_whether_it_holds():
+    """Tried on a child; and one whose secret lies open does not hold."""
+    assert {name: protection.why_not(name) for name in ("full", "files", "calls", "resources")} == dict.fromkeys(
+        ("full", "files", "calls", "resources"), ""
+    )
+    assert "can be read" in protection.why_not("full", [os.__file__])
+    assert protection.why_not("no-such-lock")
+
+
+def test_threads_are_counted(load):
+    """A child has so many and no more, root's too."""
+    source = """
+import threading, time
+def f():
+    threading.stack_size(32768)
+    for number in range(1000):
+        try: threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
+        except RuntimeError: return number
+    return number
+"""
+    if os.getuid() != 0:
+        pytest.skip("threads count for the user's account")
+    assert load(source)[1].f() <= 128

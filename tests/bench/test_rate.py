@@ -7,7 +7,8 @@ import time
 import pytest
 from course_copy import copy_course
 
-from autograder.batch.local import Job, Setting, grade_all
+from autograder.batch.jobs import Job, Setting
+from autograder.batch.local import grade_all
 from autograder.submission import Submission
 
 
@@ -15,7 +16,7 @@ from autograder.submission import Submission
 def setting(tmp_path_factory):
     """A course of softmax alone."""
     course = copy_course(tmp_path_factory.mktemp("course"), ["softmax"])
-    return Setting(course.root, course.names, locked=True), course.solution("softmax").read_text(encoding="utf-8")
+    return Setting(course.root, course.names), course.solution("softmax").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("count", [1, 10, 100, 1000])

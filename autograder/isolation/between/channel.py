@@ -93,4 +93,4 @@ def is_readable(fd: int) -> bool:
     """Whether something can be read without waiting."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
+    return any(event & select.POLLIN for _, event in poll.poll(0))  # and not that it is closed

@@ -23,7 +23,9 @@ from typing import Any, Literal, NamedTuple
 LIBRARY = "library:"  # how the path of a request begins that goes to an installed library
 LOAD = "load"
 UNPROTECTED = "none"  # the profile that is none: a student's own check, or submissions that are trusted
-FULL = "full"
+FULL, NAMESPACES, UNPRIVILEGED = "full", "namespaces", "unprivileged"  # the strongest first
+PROFILES = (FULL, NAMESPACES, UNPRIVILEGED)
+TRIAL = "try:"  # before a profile's name, or a lock's: apply it, and try whether it holds
 
 RequestKind = Literal["call", "read", "gradients", "pretend", "record", "steps"]
 FailureKind = Literal["raised", "missing", "timeout", "crashed"]
@@ -81,6 +83,7 @@ class Start(NamedTuple):
         protection: the profile that it is shut in with (see `far/profiles.py`).
         limits: what it may take, if it is shut in.
         readable: folders that it may read besides the libraries.
+        secrets: what it must not be able to read, once it is shut in.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Start(NamedTuple):
     protection: str
     limits: Limits
     readable: list[str]
+    secrets: list[str]
 
 
 class Ready(NamedTuple):

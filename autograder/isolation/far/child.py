@@ -18,7 +18,7 @@ from autograder.isolation.between.executor import Executor
 from autograder.isolation.between.importer import MemoryImporter
 from autograder.isolation.between.messages import UNPROTECTED, Answer, Limits, Ready, Request, Start
 from autograder.isolation.between.wire import WireError, decode, encode
-from autograder.isolation.far import lockdown
+from autograder.isolation.far import profiles, refusals
 from autograder.isolation.far.errors import definitions, describe
 from autograder.isolation.far.output import BoundedOutput
 
@@ -26,8 +26,13 @@ OUTPUT_LIMIT = 4096  # characters a request
 MAX_WARNINGS = 5
 
 
-def serve(channel: Channel) -> None:
-    """Answers requests until the near side hangs up. The first message says what to load, and how locked in."""
+def serve(channel: Channel, parent: int) -> None:
+    """Answers requests until the near side hangs up. The first message says what to load, and how locked in.
+
+    Args:
+        channel: the conversation with the near side.
+        parent: the process that started this one; without it, there is nobody who would end this one.
+    """
     start = Start(*decode(channel.receive()))
     _be_deterministic()
     output = BoundedOutput(OUTPUT_LIMIT)
@@ -35,9 +40,14 @@ def serve(channel: Channel) -> None:
     sys.stdin = None  # asking a question is an error at once, not a wait for ever
     if start.protection != UNPROTECTED:
         try:
-            lockdown.apply(Limits(*start.limits), start.readable)
+            profiles.shut_in(start.protection, Limits(*start.limits), start.readable, start.secrets)
         except (OSError, ImportError, ValueError) as error:
             channel.send(encode(Ready(str(error) or type(error).__name__)))
+            return
+        if os.getppid() not in (
+            parent,
+            0,
+        ):  # 0: it is in another namespace; it died before this process asked to be ended with it
             return
     # Said before any student code runs, so that none can say it: from here on every answer is suspect.
     channel.send(encode(Ready()))
@@ -67,7 +77,7 @@ def serve(channel: Channel) -> None:
             answer = Answer(value, None, tuple(changed), output.take(), tuple(warned[:MAX_WARNINGS]))
             return encode(answer, executor.refer, own)
         except BaseException as error:  # whatever student code raises, `SystemExit` too, is its answer
-            failure = describe(error, files, lockdown.take_refused())
+            failure = describe(error, files, refusals.take_refused())
             return encode(Answer(failure=failure, output=output.take()))
 
     channel.receive()  # the word to begin
@@ -86,11 +96,11 @@ def _be_deterministic() -> None:
         sys.modules["torch"].manual_seed(0)
 
 
-def run(channel: Channel) -> None:
+def run(channel: Channel, parent: int) -> None:
     """Serves and ends the process, without clean-up handlers, which student code may have added to."""
     status = 1
     try:
-        serve(channel)
+        serve(channel, parent)
     except (EOFError, OSError):
         status = 0
     except WireError:

@@ -23,7 +23,9 @@ from collections.abc import Sequence
 from autograder.isolation.between.channel import Channel
 from autograder.isolation.between.messages import End, Import, Spawn, Spawned
 from autograder.isolation.between.wire import decode, encode
-from autograder.isolation.far import child, lockdown
+from autograder.isolation.far import child, profiles
+from autograder.isolation.far.locks import remember_worker
+from autograder.isolation.far.surroundings import Surroundings
 
 CONTROL = 0  # the descriptor of the control socket
 GRACE = 2.0  # seconds between a child's hanging up and its end
@@ -34,6 +36,8 @@ CHANNEL = 3  # the descriptor of a child's channel
 def main() -> None:
     """Serves the near side until it hangs up; then no child is left."""
     control = socket.socket(fileno=CONTROL)
+    remember_worker(os.getpid())
+    surroundings = Surroundings()
     alive = 0
     try:
         while True:
@@ -41,7 +45,7 @@ def main() -> None:
             if isinstance(message, Import):
                 control.send(encode(_import(message.names)))
             elif isinstance(message, Spawn):
-                spawned = _spawn(control, descriptors[0])
+                spawned = _spawn(control, descriptors[0], surroundings)
                 alive = spawned.pid
                 control.send(encode(spawned))
             else:
@@ -56,7 +60,7 @@ def alone() -> None:
     """Where there is no fork: this process is the child itself, with its channel on standard input and output."""
     channel = Channel(os.dup(0), os.dup(1))
     _import(Import(*decode(channel.receive())).names)
-    child.run(channel)
+    child.run(channel, os.getppid())
 
 
 def _import(names: Sequence[str]) -> list[str]:
@@ -72,7 +76,7 @@ def _import(names: Sequence[str]) -> list[str]:
             except ImportError:
                 missing.append(name)
     with contextlib.suppress(ImportError, OSError):
-        lockdown.prepare()  # where a lock is missing, the first child says so
+        profiles.prepare()  # where a lock is missing, the first child says so
     if "torch" in sys.modules:
         # One thread computes the same bits everywhere, and no thread pool means that forking is safe.
         sys.modules["torch"].set_num_threads(1)
@@ -81,14 +85,18 @@ def _import(names: Sequence[str]) -> list[str]:
     return missing
 
 
-def _spawn(control: socket.socket, descriptor: int) -> Spawned:
+def _spawn(control: socket.socket, descriptor: int, surroundings: Surroundings) -> Spawned:
     """A child with its own channel; when the system refuses to fork, the near side hears why."""
+    worker = os.getpid()
+    surroundings.before_fork()
     try:
         pid = os.fork()
     except OSError as error:
+        surroundings.after_fork()
         os.close(descriptor)
         return Spawned(0, error.strerror or str(error))
     if pid:
+        surroundings.after_fork()
         os.close(descriptor)
         return Spawned(pid)
     try:
@@ -96,7 +104,7 @@ def _spawn(control: socket.socket, descriptor: int) -> Spawned:
         os.dup2(descriptor, CHANNEL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.closerange(CHANNEL + 1, 65536)
-        child.run(Channel(CHANNEL, CHANNEL))
+        child.run(Channel(CHANNEL, CHANNEL), worker)
     finally:
         os._exit(1)
 

@@ -31,8 +31,9 @@ PATIENCE = 120  # seconds for the worker itself to answer
 class ForkingWorker:
     """See `Worker`. Where one method raises `WorkerError`, this worker is of no use any more, but for `child`."""
 
-    def __init__(self, protection: str = FULL) -> None:
+    def __init__(self, protection: str = FULL, secrets: Sequence[str] = ()) -> None:
         self.protection = protection
+        self.secrets = secrets
         try:
             self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self._heard, self._bell = os.pipe()  # a byte in it says stop
@@ -103,7 +104,7 @@ class ForkingWorker:
 
     def is_stopped(self) -> bool:
         """See `Worker`."""
-        return is_readable(self._heard)
+        return self._socket.fileno() >= 0 and is_readable(self._heard)
 
     def close(self) -> None:
         """See `Worker`."""
@@ -160,6 +161,9 @@ class ForkedChild:
     def end(self, ends_itself: bool = False) -> int:
         """See `Child`."""
         if self._status is None:
-            self._status = self._worker.end_child(ends_itself)
-            self._channel.close()
+            self._status = 0
+            try:
+                self._status = self._worker.end_child(ends_itself)
+            finally:
+                self._channel.close()  # a child whose worker is gone sees that, and ends
         return self._status

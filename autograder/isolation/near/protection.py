@@ -1,35 +1,100 @@
-"""Whether this machine has the locks that a submission is shut in with."""
+"""Which protection this machine can give, found out by shutting a real child in and trying each lock on it."""
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import importlib
 import sys
+from collections.abc import Sequence
 
-_CREATE_RULESET, _VERSION = 444, 1
-_PR_GET_SECCOMP = 21
+from autograder.course import GraderError
+from autograder.isolation.between.messages import FULL, PROFILES, TRIAL, Limits
+from autograder.isolation.near.failures import Unfit
+from autograder.isolation.near.protocols import Confinement, WorkerError
+from autograder.isolation.near.session import Session
+from autograder.isolation.near.worker import CAN_FORK, start_worker
+
+LOCKS = ("resources", "privileges", "files", "calls", "root", "user")
+_CREATE_RULESET, _VERSION, _PR_GET_SECCOMP = 444, 1, 21
+_ADVICE = {
+    "Function not implemented": "Landlock needs Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK=y",
+    "Operation not supported": "Landlock was switched off at boot: add `lsm=landlock,...`",
+    "pyseccomp": "`pip install pyseccomp` and, on Debian, `apt install libseccomp2`",
+}
+
+
+class ProtectionError(GraderError):
+    """This machine cannot shut submissions in as well as is asked."""
+
+
+def why_not(protection: str, secrets: Sequence[str] = ()) -> str:
+    """Why a profile, or a lock by itself, does not hold on this machine; "" if it does.
+
+    Args:
+        protection: its name.
+        secrets: what must not be readable within it.
+    """
+    if not CAN_FORK:
+        return f"submissions can only be shut in on Linux, and this is {sys.platform}: grade in a container"
+    try:
+        worker = start_worker(TRIAL + protection, secrets)
+    except WorkerError as error:
+        return str(error)
+    try:
+        worker.prepare(["numpy"])
+        session = Session(worker, "trial", {"trial": ""}, confinement=Confinement(True, Limits(256, 10)))
+        session.load()
+        session.end()
+    except (WorkerError, Unfit) as error:
+        reason = str(error)
+        advice = [text for sign, text in _ADVICE.items() if sign in reason]
+        return ". ".join([reason, *advice])
+    finally:
+        worker.close()
+    return ""
+
+
+def strongest(secrets: Sequence[str] = (), required: str = "") -> str:
+    """The strongest profile that holds here.
+
+    Args:
+        secrets: what must not be readable by a submission.
+        required: the profile that it must be, if it must.
+
+    Raises:
+        ProtectionError: none holds, or not the one that is required.
+    """
+    if not required and _looks_whole():
+        return FULL  # each child still says so before anything of a submission runs in it
+    reasons = []
+    for name in [required] if required else PROFILES:
+        reason = why_not(name, secrets)
+        if not reason:
+            return name
+        reasons.append(f"The protection {name} does not hold here: {reason}.")
+    reasons.append("`autograder doctor` tells more. Without protection, only --trust-submissions grades.")
+    raise ProtectionError("\n".join(reasons))
 
 
 def missing_locks() -> list[str]:
-    """What is missing, and how to get it, in sentences; nothing when all is there."""
-    if sys.platform != "linux":
-        return [f"Submissions can only be shut in on Linux, and this is {sys.platform}. Grade in a container."]
-    missing = []
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(_CREATE_RULESET, None, 0, _VERSION) < 1:
-        why = (
-            "was switched off at boot (add `lsm=landlock,...`)"
-            if ctypes.get_errno() == errno.EOPNOTSUPP
-            else "is absent"
-        )
-        missing.append(f"Landlock {why}: it needs Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK=y.")
-    if libc.prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
-        missing.append("seccomp is absent: it needs a kernel with CONFIG_SECCOMP_FILTER=y.")
-    for package in ("landlock", "pyseccomp"):
-        try:
-            importlib.import_module(package)
-        except (ImportError, OSError, RuntimeError) as error:
-            advice = "`pip install landlock==1.0.0.dev5 pyseccomp` and, on Debian, `apt install libseccomp2`"
-            missing.append(f"The Python package {package} cannot be used ({error}): {advice}.")
-    return missing
+    """What the full protection lacks here, in sentences; nothing when it holds."""
+    reason = "" if _looks_whole() else why_not(FULL)
+    return [f"The protection {FULL} does not hold here: {reason}."] if reason else []
+
+
+def _looks_whole() -> bool:
+    """Whether all that the full protection needs is there, by a look that takes no time."""
+    if landlock_version() < 1 or ctypes.CDLL(None).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) < 0:
+        return False
+    try:
+        importlib.import_module("pyseccomp")
+    except (ImportError, OSError, RuntimeError):
+        return False
+    return True
+
+
+def landlock_version() -> int:
+    """Which version of Landlock's interface the kernel has; 0 where it has none."""
+    if not CAN_FORK:
+        return 0
+    return max(0, int(ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _VERSION)))

@@ -81,9 +81,11 @@ class Worker(Protocol):
 
     Attributes:
         protection: the profile that its children are shut in with, where they are.
+        secrets: files and folders that they must not be able to read then.
     """
 
     protection: str
+    secrets: Sequence[str]
 
     def prepare(self, libraries: Sequence[str]) -> None:
         """Begins to import libraries; returns at once."""

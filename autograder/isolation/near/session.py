@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -131,7 +132,8 @@ class Session:
         """Ends the child, whatever it is doing."""
         if self._child is not None:
             child, self._child = self._child, None
-            child.end()
+            with suppress(WorkerError):  # the worker is gone, and the child with it
+                child.end()
 
     def _start(self) -> None:
         if self._starts > self.budget.restarts:
@@ -161,7 +163,9 @@ class Session:
 
     def _try_to_start(self) -> Child:
         protection = self.worker.protection if self.confinement.locked else UNPROTECTED
-        start = Start(self.name, dict(self.sources), protection, self.confinement.limits, [*self.readable])
+        start = Start(
+            self.name, dict(self.sources), protection, self.confinement.limits, [*self.readable], [*self.worker.secrets]
+        )
         child = self.worker.child()
         # No student code runs before the first answer, so this one can be believed.
         try:

@@ -16,8 +16,9 @@ from autograder.isolation.near.protocols import ENVIRONMENT, Cancelled, Died, Ou
 class SpawningWorker:
     """See `Worker`."""
 
-    def __init__(self, protection: str = UNPROTECTED) -> None:
+    def __init__(self, protection: str = UNPROTECTED, secrets: Sequence[str] = ()) -> None:
         self.protection = protection
+        self.secrets = secrets
         self._libraries: list[str] = []
         self._next: SpawnedChild | None = None
         self._lock = threading.Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from autograder.isolation.between.messages import FULL
 from autograder.isolation.near.forking import ForkingWorker
@@ -25,10 +26,11 @@ __all__ = [
 ]
 
 
-def start_worker(protection: str = FULL) -> Worker:
+def start_worker(protection: str = FULL, secrets: Sequence[str] = ()) -> Worker:
     """Starts a worker; returns before it is ready.
 
     Args:
         protection: the profile that its children are shut in with, where they are (see `near/protection.py`).
+        secrets: files and folders that they must not be able to read then.
     """
-    return ForkingWorker(protection) if CAN_FORK else SpawningWorker(protection)
+    return ForkingWorker(protection, secrets) if CAN_FORK else SpawningWorker(protection, secrets)
