@@ -100,7 +100,13 @@ test: .venv/developing  ## everything that must hold before a change lands
 	@$(RUN) verify --sample 16
 	@$(RUN) mutants --sample 32
 
-lint: .venv/developing
+quick: .venv/developing  ## lint, types and the tests that are quick: under a minute
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/python -P -m pytest -q tests/autograder/test_versions.py tests/autograder/test_internals.py \
+	    tests/autograder/test_differences.py tests/autograder/test_wire.py tests/autograder/test_submission.py
+	@$(RUN) verify softmax
+
+lint: .venv/developing  ## puts right what a program can, then lint and types
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
 
 bench: .venv/developing  ## figures, as ratios in one run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from autograder.batch.local import Job
+from autograder.batch.jobs import Job
 from autograder.grades import Grade
 
 

@@ -182,6 +182,28 @@ def test_gradescopes_zip_runs_in_its_folders(tmp_path, small_copy, graded):
     data = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
     assert data["score"] == 10
     assert len(data["tests"]) == len(graded["right"].exercises[0].tests)
+    metadata = {"id": 4711, "users": [{"name": "Ada Lovelace"}, {"name": "Charles Babbage"}]}
+    (root / "submission_metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+    (root / "source" / "course.toml").write_text("[course", encoding="utf-8")
+    _gradescope_says(root, "Submission 4711 of Ada Lovelace, Charles Babbage was not graded", "course.toml")
+    shutil.rmtree(root / "source")
+    (root / "submission_metadata.json").write_text("[", encoding="utf-8")
+    _gradescope_says(root, "This submission was not graded", "exit code 3")
+
+
+def _gradescope_says(root, *words):
+    """Where the grader fails there are results all the same: no zero, and the reason for the instructor alone."""
+    done = subprocess.run([root / "run_autograder"], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    data = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
+    (test,) = data["tests"]
+    assert test["visibility"] == "hidden"
+    assert test["max_score"] == 0
+    assert "score" not in data
+    assert "not your fault" in data["output"]
+    for word in words:
+        assert word in test["output"]
+        assert word not in data["output"]
 
 
 @pytest.fixture(scope="module")
