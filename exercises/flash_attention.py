@@ -101,8 +101,8 @@ def online_softmax_step(
 #
 # **Causal attention** hides from every query the keys that come after it. The last query stands at the last key, as
 # with a key-value cache, where the new tokens are the last of all. So query *i* sees the keys 0, ..., i + T_k − T_q.
-# With more queries than keys, the first queries see none: for them the output is 0, and the logsumexp −∞. The mask, too,
-# has T_q × `block_size` entries at most.
+# With more queries than keys, the first queries see none: for them the output is 0, and the logsumexp −∞. The mask
+# has T_q × `block_size` entries at most, too.
 
 
 # %%
