@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +33,7 @@ class Report:
 
     Attributes:
         undiagnosed: the known mistakes that are not named to a student who makes them, and why.
+        located: mistakes whose place is a changed line, with the catalogue put away; `elsewhere`, another line.
         complaints: what is wrong, in sentences; empty when the exercise is in order.
     """
 
@@ -42,6 +45,8 @@ class Report:
     caught: int = 0
     diagnosed: int = 0
     seen: str = ""
+    located: int = 0
+    elsewhere: int = 0
     answers: int = 0
     accepted: int = 0
     undiagnosed: list[str] = field(default_factory=list)
@@ -53,6 +58,7 @@ class Report:
             f"{self.name}: {self.tests} tests, {self.points:g} points, "
             f"mistakes caught {self.caught} of {self.mistakes}, {self.mutants}, "
             f"{self.seen}, diagnosed {self.diagnosed} of {self.mistakes}, "
+            f"located {self.located} and {self.elsewhere} elsewhere, "
             f"right answers accepted {self.accepted} of {self.answers}"
         )
 
@@ -183,7 +189,13 @@ class _Verification:
         """Runs and judges a wrong text on right foundations; nobody will read it, so no smallest example is sought."""
         sources = {**self.grader.stand_ins(self.exercise), self.exercise.name: source}
         run = self.grader.run(self.exercise, sources, Effort(search=False))
-        return self.grader.marks(run), self.grader.diagnosis(run)
+        diagnosis = self.grader.diagnosis(run)
+        return replace(self.grader.marks(run), places=self.grader.places(run, diagnosis)), diagnosis
+
+    @property
+    def solution(self) -> str:
+        """The solution's text."""
+        return self.course.solution(self.exercise.name).read_text(encoding="utf-8")
 
     def check_stubs(self, solution: str) -> None:
         path = self.course.stub(self.exercise.name)
@@ -218,6 +230,9 @@ class _Verification:
         for mistake in wanted[:: self.sample]:
             self.report.mistakes += 1
             grade, diagnosis = self.judge(mistake.source)
+            lines, changed = {place.line for place in grade.places}, changed_lines(self.solution, mistake.source)
+            self.report.located += bool(lines & changed)
+            self.report.elsewhere += bool(lines - changed)
             lost = {test.name for test in grade.tests if test.status != "passed"}
             missed = [name for name in mistake.caught_by if name not in lost]
             if not lost or grade.status == "error":
@@ -256,3 +271,19 @@ def _why_not(mistake: str, diagnosis: Diagnosis) -> str:
     if others := [s.hint.mistake for s in diagnosis.possible if s.hint.mistake != mistake]:
         return f"the calls fit {', '.join(others)} as well"
     return f"it does not explain all that goes wrong in {', '.join(sorted(diagnosis.wrong))}"
+
+
+def changed_lines(before: str, after: str) -> set[int]:
+    """The lines of the second text that differ from the first, and the first lines of the statements they are in."""
+    old, new = before.split("\n"), after.split("\n")
+    changed: set[int] = set()
+    for tag, _, _, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            changed.update(range(first + 1, max(last, first + 1) + 1), [first] if tag == "delete" else [])
+    for node in ast.walk(ast.parse(after)):
+        if isinstance(node, ast.stmt) and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            body = getattr(node, "body", None)
+            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            if not changed.isdisjoint(range(node.lineno, end + 1)):
+                changed.add(node.lineno)
+    return changed

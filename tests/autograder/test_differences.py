@@ -64,7 +64,7 @@ _CLAIMS = {
     r"Every number is -inf|The number is -inf": lambda a, w, x: np.isneginf(a).all(),
     r"(?:is|are) (nan|inf|-inf)\b": lambda a, w, x: ((a == float(x)) | (np.isnan(a) & (x == "nan"))).any(),
     r"should be (nan|inf|-inf) and": lambda a, w, x: ((w == float(x)) | (np.isnan(w) & (x == "nan"))).any(),
-    r"right to about (\d+) digits": lambda a, w, x: np.abs(a - w).max() <= 10.0 ** -int(x) * np.abs(w).max(),
+    r"right to about (\d+) digits": lambda a, w, x: _top(a - w) <= 1.001 * 10.0 ** -int(x) * _top(w),
     r"rows and columns are exchanged": lambda a, w, x: np.allclose(
         a.swapaxes(-1, -2), w, rtol=1e-3, atol=1e-3 * _top(w)
     ),
@@ -73,8 +73,8 @@ _CLAIMS = {
         np.sort(a, None), np.sort(w, None), rtol=1e-3, atol=1e-3 * _top(w)
     ),
     r"Every number is (\S+) times": lambda a, w, x: np.allclose(a, float(x) * w, rtol=1e-2, atol=2e-3 * _top(w)),
-    r"about (\S+) too large": lambda a, w, x: np.allclose(a - w, float(x), rtol=2e-2),
-    r"about (\S+) too small": lambda a, w, x: np.allclose(w - a, float(x), rtol=2e-2),
+    r"about (\S+) too large": lambda a, w, x: np.allclose(_finite(a - w), float(x), rtol=2e-2),
+    r"about (\S+) too small": lambda a, w, x: np.allclose(_finite(w - a), float(x), rtol=2e-2),
     r"one place too (?:late|early)": lambda a, w, x: a.ndim and max(a.shape) >= 3,
     r"should sum to 1": lambda a, w, x: np.allclose(w.sum(-1), 1) and not np.isclose(a.sum(-1), 1).any(),
     r"in another shape|an axis of length 1": lambda a, w, x: (
@@ -84,21 +84,28 @@ _CLAIMS = {
 }
 
 
+def _finite(array):
+    return array[np.isfinite(array)]
+
+
 def _top(array):
     return np.abs(array[np.isfinite(array)]).max(initial=0.0)
 
 
 _NUMBERS = st.one_of(st.floats(-4, 4, width=16), st.sampled_from([0.0, 1.0, np.inf, -np.inf, np.nan]))
+# fmt: off
 _CHANGES = [
     lambda a, x: a * x, lambda a, x: a + x, lambda a, x: -a, lambda a, x: a.swapaxes(-1, -2),
-    lambda a, x: np.flip(a, 0), lambda a, x: np.roll(a, 1, -1), lambda a, x: a / x,
-    lambda a, x: a * (1 + 1e-5 * np.arange(a.size).reshape(a.shape)),
+    lambda a, x: np.flip(a, 0),
+    lambda a, x: np.roll(a, 1, -1),
+    lambda a, x: a * (1 + 1e-5 * np.arange(a.size).reshape(a.shape)), lambda a, x: a / x,
     lambda a, x: np.where(np.arange(a.shape[-1]) == 0, x, a), lambda a, x: a + 1e-5 * x, lambda a, x: np.tril(a),
     lambda a, x: np.where(a > x, -np.inf, a), lambda a, x: a[None], lambda a, x: np.full_like(a, x),
-]  # fmt: skip
+]
+# fmt: on
 
 
-@settings(max_examples=1500, deadline=None, derandomize=True, database=None)
+@settings(max_examples=400, deadline=None, derandomize=True, database=None)
 @given(st.data())
 def test_every_sentence_is_true_of_its_arrays(data):
     """Arrays of all kinds, changed in ways that do and do not make a pattern: what is said of them holds."""
