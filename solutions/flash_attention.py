@@ -63,7 +63,7 @@ import torch
 def online_softmax_step(
     running_max: torch.Tensor, running_sum: torch.Tensor, scores: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The maximum m' = max(m, max s), c = exp(m - m'), l' = c l + sum exp(s - m') (Milakov & Gimelshein 2018).
+    """Steps to m' = max(m, max s), c = exp(m - m'), l' = c l + sum exp(s - m')   (Milakov & Gimelshein 2018, alg. 3).
 
     Args:
         running_max: `[...]`, m: the largest score so far; -inf where there was none yet.
@@ -100,9 +100,9 @@ def online_softmax_step(
 # 44.383. At the end, divide by the sum: 44.383 / 1.203 = 36.88.
 #
 # **Causal attention** hides from every query the keys that come after it. The last query stands at the last key, as
-# with a key-value cache, where the new tokens are the last of all. So query *i* sees the keys 0, ..., i + T_k − T_q.
-# With more queries than keys, the first queries see none: for them the output is 0, and the logsumexp −∞. The mask
-# has T_q × `block_size` entries at most, too.
+# with a key-value cache, where the new tokens are the last of all. So query *i* sees the keys 0, 1, ..., i + T_k −
+# T_q. With more queries than keys, the first queries see none: for them the output is 0, and the logsumexp −∞. The
+# mask, too, has T_q × `block_size` entries at most.
 
 
 # %%
