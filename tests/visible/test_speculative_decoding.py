@@ -64,7 +64,7 @@ def test_certain(speculative_decoding, seed, accepted):
     got = speculative_decoding.speculative_step(
         target, draft, torch.tensor([0, 1, 0]), seeded(speculative_decoding, seed)
     )
-    assert_equal(got, [0, 1, 0][:accepted] + [3 if accepted < 3 else 2])
+    assert_equal(got, [*[0, 1, 0][:accepted], 3 if accepted < 3 else 2])
 
 
 @points(0.75, "What comes out is distributed as the target's")

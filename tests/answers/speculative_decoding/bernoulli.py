@@ -25,9 +25,9 @@ def speculative_step(target_probs, draft_probs, draft_tokens, generator):
     for target, draft, token in rows:
         coin = torch.bernoulli(acceptance_probability(target, draft, token), generator=generator)
         if not coin:
-            return kept + [draw(residual_distribution(target, draft), generator)]
+            return [*kept, draw(residual_distribution(target, draft), generator)]
         kept += [int(token)]
-    return kept + [draw(target_probs[-1], generator)]
+    return [*kept, draw(target_probs[-1], generator)]
 
 
 def expected_tokens(acceptance_rate, num_draft):

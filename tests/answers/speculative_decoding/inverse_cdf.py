@@ -28,10 +28,10 @@ def speculative_step(target_probs, draft_probs, draft_tokens, generator):
     quotients = target_probs[:-1][places, draft_tokens] / draft_probs[places, draft_tokens]
     refused = (chances[:-1] >= quotients).nonzero().flatten()
     if len(refused) == 0:
-        return draft_tokens.tolist() + [pick(target_probs[count], chances[-1])]
+        return [*draft_tokens.tolist(), pick(target_probs[count], chances[-1])]
     first = int(refused[0])
     residual = residual_distribution(target_probs[first], draft_probs[first])
-    return draft_tokens[:first].tolist() + [pick(residual, chances[-1])]
+    return [*draft_tokens[:first].tolist(), pick(residual, chances[-1])]
 
 
 def expected_tokens(acceptance_rate, num_draft):
