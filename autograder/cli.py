@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from autograder.batch.cores import available
 from autograder.course import LEVELS, Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.between.messages import PROFILES, UNPROTECTED
-from autograder.isolation.near.worker import Worker, start_worker
 from autograder.loop.commands import add_commands, add_plain
 from autograder.loop.projects import add_projects
 from autograder.reports.commands import add_commands as add_term_commands
@@ -60,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check your own exercises")
     check.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
     check.add_argument("--strict", action="store_true", help="exit 0 only when all that was asked passes")
+    check.add_argument("--force", action="store_true", help="judge also what has not changed since the last check")
     check.add_argument("--json", action="store_true", help="print the grade as JSON")
     add_plain(check)
     _add_reports(check)
@@ -161,16 +161,12 @@ def _check(options: argparse.Namespace, course: Course) -> int:
 
     check_wishes(options.report)
     exercises = course.select(options.exercises)
-    worker = _warm_worker(exercises)
     from autograder.grades import as_json
     from autograder.loop.grader import check
     from autograder.reports.gradebook import plain
     from autograder.reports.terminal import print_check
 
-    try:
-        grade = check(course, exercises, worker)
-    finally:
-        worker.close()
+    grade = check(course, exercises, force=options.force)
     if options.json:
         print(json.dumps(as_json(grade), indent=2))
     else:
@@ -404,13 +400,6 @@ def _exercises(options: argparse.Namespace, course: Course) -> int:
         changed.append("the map in README.md")
     print(f"Wrote {', '.join(changed)}." if changed else "exercises/ is up to date.")
     return OK
-
-
-def _warm_worker(exercises: Sequence[Exercise]) -> Worker:
-    """Starts the worker first: it imports its libraries while this process imports its own."""
-    worker = start_worker()
-    worker.prepare(list(dict.fromkeys(library for exercise in exercises for library in exercise.libraries)))
-    return worker
 
 
 def _say(error: object, code: int) -> int:

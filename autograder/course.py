@@ -258,3 +258,23 @@ def _check_order(course: Course) -> None:
         if later := set(exercise.builds_on) - seen:
             raise CourseError(f"course.toml: {exercise.name} builds on {', '.join(sorted(later))}, which comes later.")
         seen.add(exercise.name)
+
+
+def foundations(course: Course, exercise: Exercise) -> list[str]:
+    """All that an exercise builds on, directly or not, in the course's order."""
+    found: set[str] = set()
+    queue = list(exercise.builds_on)
+    while queue:
+        base = queue.pop()
+        if base not in found:
+            found.add(base)
+            queue += course.exercise(base).builds_on
+    return [name for name in course.names if name in found]
+
+
+def with_foundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
+    """The exercises and all that they build on, in the course's order."""
+    names = {exercise.name for exercise in exercises}
+    for exercise in exercises:
+        names.update(foundations(course, exercise))
+    return [exercise for exercise in course.exercises if exercise.name in names]

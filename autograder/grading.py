@@ -7,15 +7,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
-from autograder.course import Budget, Course, Exercise, holes
+from autograder.course import Budget, Course, Exercise, foundations, holes, with_foundations
 from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, Replays, diagnose
-from autograder.diagnosis.fingerprints import holes_of_stub, is_untouched, knowledge
+from autograder.diagnosis.fingerprints import knowledge
 from autograder.diagnosis.locate import locate
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, Place, TestResult, Visibility
 from autograder.isolation.between.messages import UNPROTECTED
 from autograder.isolation.near.remote import Session, Stopped, Unfit
 from autograder.isolation.near.worker import Worker
+from autograder.stubs import holes_of_stub, is_untouched
 from autograder.submission import Submission
 from autograder.suites.explain import Explainer, Explanation
 from autograder.suites.limits import contained
@@ -206,23 +207,3 @@ def _status(outcomes: Iterable[Outcome]) -> ExerciseStatus:
     if kinds:
         return "timeout" if "timeout" in kinds else "crashed"
     return "passed" if all(outcome.status == "passed" for outcome in outcomes) else "failed"
-
-
-def foundations(course: Course, exercise: Exercise) -> list[str]:
-    """All that an exercise builds on, directly or not, in the course's order."""
-    found: set[str] = set()
-    queue = list(exercise.builds_on)
-    while queue:
-        base = queue.pop()
-        if base not in found:
-            found.add(base)
-            queue += course.exercise(base).builds_on
-    return [name for name in course.names if name in found]
-
-
-def with_foundations(course: Course, exercises: Sequence[Exercise]) -> list[Exercise]:
-    """The exercises and all that they build on, in the course's order."""
-    names = {exercise.name for exercise in exercises}
-    for exercise in exercises:
-        names.update(foundations(course, exercise))
-    return [exercise for exercise in course.exercises if exercise.name in names]

@@ -20,12 +20,22 @@ from autograder.authoring.browser import Address
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
-from autograder.course import LEVELS, Course, CourseError, GraderError, load_course, marked_answers, untouched
+from autograder.course import (
+    LEVELS,
+    Course,
+    CourseError,
+    GraderError,
+    foundations,
+    load_course,
+    marked_answers,
+    untouched,
+    with_foundations,
+)
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
 from autograder.files import PROGRAM, TEMPLATES
-from autograder.grading import VISIBLE, Grader, foundations, with_foundations
+from autograder.grading import VISIBLE, Grader
 from autograder.isolation.near.worker import start_worker
 from autograder.suites.runner import Effort
 from autograder.term.assignments import assignments, assistants, find, whole

@@ -134,7 +134,7 @@ def keys(course: Course, exercises: Iterable[Exercise], submission: Submission) 
     """For each exercise a digest of all that its grade depends on."""
     handed_in = digest(json.dumps([submission.sources, submission.problems], sort_keys=True).encode())
     return {
-        exercise.name: digest(f"{handed_in} {_exercise_digest(course, exercise)}".encode()) for exercise in exercises
+        exercise.name: digest(f"{handed_in} {exercise_digest(course, exercise)}".encode()) for exercise in exercises
     }
 
 
@@ -168,9 +168,10 @@ def _content(file: Path, changed: int, size: int) -> str:
     return digest(file.read_bytes()) if size >= 0 and file.is_file() else ""
 
 
-def _exercise_digest(course: Course, exercise: Exercise) -> str:
+def exercise_digest(course: Course, exercise: Exercise) -> str:
+    """Of all that decides an exercise's grade besides the submission: its files, its entry, program and libraries."""
     own = digest(f"{exercise!r} {_program_digest()} {_contents(course.depends_on(exercise.name))}")
-    below = [_exercise_digest(course, course.exercise(name)) for name in exercise.builds_on]
+    below = [exercise_digest(course, course.exercise(name)) for name in exercise.builds_on]
     return digest(" ".join([own, *below]).encode())
 
 

@@ -16,9 +16,9 @@ from typing import BinaryIO
 
 from autograder.batch.cores import dedicate
 from autograder.batch.jobs import Job, Setting, not_graded
-from autograder.course import CourseError, GraderError
+from autograder.course import CourseError, GraderError, with_foundations
 from autograder.grades import Grade
-from autograder.grading import Grader, with_foundations
+from autograder.grading import Grader
 from autograder.isolation.near.protocols import MissingLibraryError
 from autograder.suites.limits import Exhausted
 

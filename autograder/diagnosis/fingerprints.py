@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autograder.course import Course, CourseError, counted, holes, marked_answers, untouched
+from autograder.course import Course, CourseError
 from autograder.diagnosis.diagnose import Knowledge, Replays, Suspect, chosen_calls
 from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, keyed
 from autograder.grades import Hint
@@ -26,25 +26,6 @@ def knowledge(course: Course, name: str) -> Knowledge:
         return Replays(course, name)
     path = course.fingerprints(name)
     return Fingerprints(read(path) if path.is_file() else {"right": {}, "mistakes": []})
-
-
-def holes_of_stub(course: Course, name: str) -> int:
-    """How many holes an exercise had before anybody touched it; the stub's own count where nobody else knows."""
-    if course.solution(name).is_file():
-        return marked_answers(course.solution(name).read_text(encoding="utf-8"))
-    path, stub = course.fingerprints(name), course.stub(name)
-    recorded = int(read(path).get("holes", 0)) if path.is_file() else 0
-    return recorded or (len(holes(stub.read_text(encoding="utf-8", errors="replace"))) if stub.is_file() else 1)
-
-
-def is_untouched(course: Course, name: str, source: str) -> bool:
-    """Whether a text still has every hole that a stub has, at whatever level."""
-    solution, path = course.solution(name), course.fingerprints(name)
-    if counted(source)[0] >= holes_of_stub(course, name):
-        return True
-    if solution.is_file():
-        return counted(source) in untouched(solution.read_text(encoding="utf-8"))
-    return list(counted(source)) in (read(path).get("untouched", []) if path.is_file() else [])
 
 
 class Fingerprints:

@@ -119,7 +119,7 @@ class _Warm:
 
     def grade(self, worker: Worker, job: Job) -> ExerciseGrade:
         """Checks an exercise; what it builds on is checked only when that has changed."""
-        from autograder.grading import with_foundations
+        from autograder.course import with_foundations
 
         grader, found = self._grader(worker, job.exercise), dict[str, ExerciseGrade]()
         for exercise in with_foundations(self.course, [job.exercise]):
@@ -151,7 +151,7 @@ class _Warm:
 
     def _key(self, exercise: Exercise, submission: Submission) -> object:
         """All the texts that an exercise's grade may depend on."""
-        from autograder.grading import foundations
+        from autograder.course import foundations
 
         theirs = {exercise.name, *foundations(self.course, exercise)}
         helpers = {name: text for name, text in submission.sources.items() if name not in self.course.names}

@@ -1,19 +1,23 @@
-"""The check of a student's own files: graded where they stand, and remembered."""
+"""The check of a student's own files: graded where they stand, and remembered. Nothing is loaded that is not needed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from autograder.course import Course, CourseError, Exercise
-from autograder.grades import Grade
-from autograder.grading import VISIBLE, Grader
-from autograder.isolation.near.worker import Worker
+from autograder.course import Course, CourseError, Exercise, with_foundations
+from autograder.grades import ExerciseGrade, Grade
 from autograder.loop.state import remember
-from autograder.submission import read_submission
+from autograder.loop.verdicts import keep, stored, untouched
+from autograder.submission import Submission, read_submission
 
 
-def check(course: Course, exercises: Sequence[Exercise], worker: Worker) -> Grade:
+def check(course: Course, exercises: Sequence[Exercise], *, force: bool = False) -> Grade:
     """Checks a student's own files, and remembers what came of it.
+
+    Args:
+        course: the course.
+        exercises: which.
+        force: judge also what has not changed since it was last judged.
 
     Raises:
         CourseError: there is no folder `exercises`.
@@ -22,6 +26,32 @@ def check(course: Course, exercises: Sequence[Exercise], worker: Worker) -> Grad
     if not folder.is_dir():
         raise CourseError(f"There is no folder {folder}.")
     submission = read_submission(folder, course)
-    grade = Grader.start(course, exercises, VISIBLE, worker, locked=False).grade(submission)
+    needed = with_foundations(course, exercises)
+    known = untouched(course, needed, submission)
+    if not force:
+        known |= stored(course, [exercise for exercise in needed if exercise.name not in known], submission)
+    open_ones = [exercise for exercise in exercises if exercise.name not in known]
+    judged = _judge(course, open_ones, submission, known) if open_ones else {}
+    found = known | judged
+    grade = Grade(submission.name, tuple(found[e.name] for e in exercises), "none", tuple(submission.notes))
     remember(course, grade.exercises, submission)
+    if judged:
+        keep(course, judged.values(), submission)
     return grade
+
+
+def _judge(
+    course: Course, exercises: Sequence[Exercise], submission: Submission, known: Mapping[str, ExerciseGrade]
+) -> dict[str, ExerciseGrade]:
+    """Judges exercises; the worker imports its libraries while this process imports its own."""
+    from autograder.isolation.near.worker import start_worker
+
+    worker = start_worker()
+    try:
+        worker.prepare(list(dict.fromkeys(library for exercise in exercises for library in exercise.libraries)))
+        from autograder.grading import VISIBLE, Grader
+
+        grader = Grader.start(course, exercises, VISIBLE, worker, locked=False)
+        return {grade.name: grade for grade in grader.grade(submission, known).exercises}
+    finally:
+        worker.close()

@@ -15,7 +15,6 @@ from rich.console import Console
 from autograder.course import Course, CourseError, GraderError
 from autograder.files import digest, replacing
 from autograder.grades import ExerciseGrade
-from autograder.isolation.near.worker import start_worker
 from autograder.reports.terminal import MORE_TESTS, count, state
 from autograder.submission import MAX_NOTEBOOK, SubmissionError, read_submission
 from autograder.term.assignments import Assignment, due, find
@@ -78,14 +77,11 @@ def _without_outputs(notebook: bytes) -> bytes:
 def _check(course: Course, asked: Assignment, console: Console) -> tuple[ExerciseGrade, ...]:
     from autograder.loop.grader import check
 
-    worker = start_worker()
     try:
-        return check(course, asked.select(course), worker).exercises
+        return check(course, asked.select(course)).exercises
     except (GraderError, SubmissionError) as error:
         console.print(f"[yellow]Your work could not be checked ({error}). You can hand it in all the same.[/]")
         return ()
-    finally:
-        worker.close()
 
 
 def _show(console: Console, grades: tuple[ExerciseGrade, ...]) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autograder.batch.service import Message, serve
-from autograder.course import Course, CourseError, Exercise, GraderError, load_course
+from autograder.course import Course, CourseError, Exercise, GraderError, foundations, load_course
 from autograder.grades import ExerciseGrade
-from autograder.grading import VISIBLE, Grader, foundations
+from autograder.grading import VISIBLE, Grader
 from autograder.isolation.near.worker import Worker, start_worker
 from autograder.notebook.beside import answer
 from autograder.notebook.cells import Place

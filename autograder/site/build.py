@@ -84,8 +84,7 @@ def _write_sources(
     for exercise in course.exercises:
         name = exercise.name
         text = stub(_read(course.solution(name)), exercise.level)
-        visible, hidden = (_read(course.suite(name, kind)) for kind in ("visible", "hidden"))
-        lesson = Lesson(course, exercise, text, visible, hidden, pictures.get(name), address)
+        lesson = Lesson(course, exercise, text, pictures.get(name), address)
         (lessons / f"{name}.md").write_text(lesson.page(), encoding="utf-8")
         (lessons / f"{name}.py").write_text(text, encoding="utf-8")
         if picture := pictures.get(name):

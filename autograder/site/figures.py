@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from autograder.course import Course
+from autograder.course import Course, foundations
 from autograder.files import PROGRAM, digest, write_whole
-from autograder.grading import foundations
 
 CACHE = Path(".cache", "site")
 SECONDS = 300  # for one picture, on a machine that does other things too

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 import jupytext
 
 from autograder.course import Course, Exercise, holes
+from autograder.declared import declared_tests
 from autograder.site.figures import Picture
 
 _FENCE = "`" * 4  # more than any lesson uses itself
@@ -29,8 +29,6 @@ class Lesson:
     course: Course
     exercise: Exercise
     stub: str
-    visible_suite: str
-    hidden_suite: str
     picture: Picture | None
     address: str = ""
 
@@ -61,11 +59,12 @@ class Lesson:
         yield f":::{{figure}} {name}.png\n:alt: {alt}\n:class: only-light-picture\n\n{alt}\n:::"
 
     def _tests(self) -> Iterator[str]:
-        tests = list(_tests_of(self.visible_suite))
-        hidden = sum(1 for _ in _tests_of(self.hidden_suite))
+        name = self.exercise.name
+        *tests, _ = declared_tests(self.course.suite(name, "visible"))
+        hidden = len(declared_tests(self.course.suite(name, "hidden"))) - 1
         yield "## What the tests ask"
-        yield f"`make check EX={self.exercise.name}` runs these on your machine:"
-        yield "\n".join(f"- **{title}.** {meaning}" for title, meaning in tests)
+        yield f"`make check EX={name}` runs these on your machine:"
+        yield "\n".join(f"- **{test.title}.** {test.meaning}" for test in tests)
         if hidden:
             yield f"What you hand in is judged by {hidden} more, which ask for the rest of what the lesson promises."
 
@@ -116,17 +115,3 @@ def _code(source: str) -> str:
     if not source.startswith(_PICTURE):
         return block
     return f"::::{{dropdown}} The code of the picture\n{block}\n::::"
-
-
-def _tests_of(suite: str) -> Iterator[tuple[str, str]]:
-    """Each test's title and meaning, in order: the second argument of `@points`, and the docstring."""
-    for node in ast.parse(suite).body:
-        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-            for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and getattr(decorator.func, "id", "") == "points":
-                    yield _text(decorator.args), " ".join((ast.get_docstring(node) or "").split())
-
-
-def _text(arguments: Sequence[ast.expr]) -> str:
-    title = arguments[1]
-    return str(title.value) if isinstance(title, ast.Constant) else ""

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from autograder.course import holes
+from autograder.declared import INPUTS_TEST
 from autograder.isolation.near.remote import Call, Remote, Stopped, StudentError, Trouble
 from autograder.suites.compare import Mismatch, as_numpy, describe_kind
 from autograder.suites.differences import describe
-from autograder.suites.plugin import INPUTS_TEST
 from autograder.suites.runner import Outcome
 from autograder.suites.shown import example, written
 

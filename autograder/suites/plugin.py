@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 from autograder.course import Course, Exercise, load_course
+from autograder.declared import INPUTS_TEST, INPUTS_TITLE, INPUTS_WORTH
 from autograder.grades import VISIBILITIES
 from autograder.isolation.between.messages import Limits
 from autograder.isolation.near.remote import Call, RemoteModule, Session
@@ -26,7 +27,6 @@ from autograder.suites.internals import no_local_constants
 
 BENCH = pytest.StashKey["Bench"]()
 COURSE = pytest.StashKey[Course]()
-INPUTS_TEST = "inputs_are_left_alone"
 
 _GENERATE = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
 _PHASES = {
@@ -188,7 +188,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
         def collect_all() -> list[pytest.Item | pytest.Collector]:
             hypothesis.settings.load_profile(module_path.parent.name)  # before `@given` looks for it
             item = InputsAreLeftAlone.from_parent(collector, name=INPUTS_TEST)
-            item.add_marker(pytest.mark.points(1, "Your inputs are left as they were"))
+            item.add_marker(pytest.mark.points(INPUTS_WORTH, INPUTS_TITLE))
             item.__doc__ = "A caller's arrays belong to the caller: a function that changes them breaks code elsewhere."
             return [*collect(), item]
 

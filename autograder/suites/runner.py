@@ -15,12 +15,13 @@ from typing import Any, Literal, NamedTuple, cast
 import pytest
 
 from autograder.course import Course, Exercise, GraderError
+from autograder.declared import INPUTS_TEST
 from autograder.grades import VISIBILITIES, TestStatus, Visibility
 from autograder.isolation.near.remote import Call, Session, StudentError, Unfit
 from autograder.suites.examples import Examples
 from autograder.suites.internals import begin_session, prepare_config, run_item, tear_down
 from autograder.suites.limits import bounded
-from autograder.suites.plugin import BENCH, INPUTS_TEST, Bench, Opener, exercise_of
+from autograder.suites.plugin import BENCH, Bench, Opener, exercise_of
 
 _FOLDERS: tuple[str, ...] = VISIBILITIES
 

@@ -7,11 +7,11 @@ import pytest
 from autograder.authoring.coverage import Coverage, coverage
 from autograder.authoring.skeleton import stub, with_one_hole
 from autograder.course import LEVELS, CourseError, counted, load_course, untouched
-from autograder.diagnosis.fingerprints import is_untouched
 from autograder.isolation.near.worker import start_worker
 from autograder.loop.hints import current, next_hint, told_so_far
 from autograder.loop.reset import fresh_text, reset
 from autograder.loop.state import load, save
+from autograder.stubs import is_untouched
 
 SOLUTION = '''\
 def first(x: int) -> int:
