@@ -191,20 +191,20 @@ def _first(
     """
     found = [difference for key in order for difference in _differences(theirs[key], ours[key], known)]
     last = order[-1]
-    mine = theirs[last].signature
-    same_kind = mine is None or mine.kind == (ours[last].signature or _NONE).kind
-    found = [difference for difference in found if difference.what != "kind" or not same_kind]
+    given, right = theirs[last].signature or _NONE, ours[last].signature or _NONE
+    found = [difference for difference in found if difference.what != "kind" or given.kind != right.kind]
     if not found:
         return None
-    first = next((difference for difference in found if difference.step.key not in own_way), found[0])
-    before = [d for d in found[: found.index(first)] if not texts.as_given(_line(d, texts))]
+    index = next((i for i, difference in enumerate(found) if difference.step.key not in own_way), 0)
+    first = found[index]
+    before = [difference for difference in found[:index] if not texts.as_given(_line(difference, texts))]
     if before:
         if not texts.as_given(_line(first, texts)):
             return None
         first = before[0]
-    if first.what == "raised":
+    if first.what == "raised" or _is_alike(first.step.function, theirs[last], ours[last], known):
         return first
-    return first if _is_alike(first.step.function, theirs[last], ours[last], known) else None
+    return None
 
 
 def _is_alike(function: str, theirs: Made, ours: Made, known: Collection[Key]) -> bool:

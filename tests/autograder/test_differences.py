@@ -1,6 +1,7 @@
 """What is said about two arrays that differ: each pattern is seen, and none where there is none."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -57,6 +58,7 @@ def test_nothing_is_said_where_nothing_is_seen():
     assert describe(np.zeros(0), np.zeros(0), np.zeros(0, bool)) == ""
 
 
+_close = partial(np.allclose, equal_nan=True)  # a nan that is right is right
 # What each sentence claims, as a check of the two arrays; "(x)" in a sentence is its number.
 _CLAIMS = {
     r"Every number is nan|The number is nan": lambda a, w, x: np.isnan(a).all(),
@@ -65,20 +67,16 @@ _CLAIMS = {
     r"(?:is|are) (nan|inf|-inf)\b": lambda a, w, x: ((a == float(x)) | (np.isnan(a) & (x == "nan"))).any(),
     r"should be (nan|inf|-inf) and": lambda a, w, x: ((w == float(x)) | (np.isnan(w) & (x == "nan"))).any(),
     r"right to about (\d+) digits": lambda a, w, x: _top(a - w) <= 1.001 * 10.0 ** -int(x) * _top(w),
-    r"rows and columns are exchanged": lambda a, w, x: np.allclose(
-        a.swapaxes(-1, -2), w, rtol=1e-3, atol=1e-3 * _top(w)
-    ),
-    r"wrong sign": lambda a, w, x: np.allclose(-a, w, rtol=1e-3, atol=1e-3 * _top(w)),
-    r"in reverse order": lambda a, w, x: np.allclose(
-        np.sort(a, None), np.sort(w, None), rtol=1e-3, atol=1e-3 * _top(w)
-    ),
-    r"Every number is (\S+) times": lambda a, w, x: np.allclose(a, float(x) * w, rtol=1e-2, atol=2e-3 * _top(w)),
-    r"about (\S+) too large": lambda a, w, x: np.allclose(_finite(a - w), float(x), rtol=2e-2),
-    r"about (\S+) too small": lambda a, w, x: np.allclose(_finite(w - a), float(x), rtol=2e-2),
+    r"rows and columns are exchanged": lambda a, w, x: _close(a.swapaxes(-1, -2), w, rtol=1e-3, atol=1e-3 * _top(w)),
+    r"wrong sign": lambda a, w, x: _close(-a, w, rtol=1e-3, atol=1e-3 * _top(w)),
+    r"in reverse order": lambda a, w, x: _close(np.sort(a, None), np.sort(w, None), rtol=1e-3, atol=1e-3 * _top(w)),
+    r"Every number is (\S+) times": lambda a, w, x: _close(a, float(x) * w, rtol=1e-2, atol=2e-3 * _top(w)),
+    r"about (\S+) too large": lambda a, w, x: _close(_finite(a - w), float(x), rtol=2e-2),
+    r"about (\S+) too small": lambda a, w, x: _close(_finite(w - a), float(x), rtol=2e-2),
     r"one place too (?:late|early)": lambda a, w, x: a.ndim and max(a.shape) >= 3,
-    r"should sum to 1": lambda a, w, x: np.allclose(w.sum(-1), 1) and not np.isclose(a.sum(-1), 1).any(),
+    r"should sum to 1": lambda a, w, x: _close(w.sum(-1), 1) and not np.isclose(a.sum(-1), 1).any(),
     r"in another shape|an axis of length 1": lambda a, w, x: (
-        a.shape != w.shape and np.allclose(a.ravel(), w.ravel(), rtol=1e-3)
+        a.shape != w.shape and _close(a.ravel(), w.ravel(), rtol=1e-3)
     ),
     r"What is wrong stands": lambda a, w, x: (a != w).any() and (a == w).any(),
 }
