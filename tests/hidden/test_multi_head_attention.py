@@ -352,4 +352,6 @@ def test_float64(multi_head_attention):
         raise Mismatch("the numbers are float64, but have only float32's digits", long, None)
     half = attention.bfloat16()(x.bfloat16(), mask)
     assert_dtype(half, torch.bfloat16)
-    assert_close(half.float(), short, digits=1)
+    # bfloat16 has two to three digits, and the sums are of tens of numbers.
+    far = (half.float() - short).abs().max() > 0.1 * short.abs().max()
+    assert not far, "in bfloat16 the numbers are others"

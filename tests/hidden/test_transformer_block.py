@@ -352,7 +352,9 @@ def test_float64(transformer_block):
         raise Mismatch("the numbers are float64, but have only float32's digits", long, None)
     half = block.bfloat16()(x.bfloat16())
     assert_dtype(half, torch.bfloat16)
-    assert_close(half.float(), short, digits=1)
+    # bfloat16 has two to three digits, and the sums are of tens of numbers.
+    far = (half.float() - short).abs().max() > 0.1 * short.abs().max()
+    assert not far, "in bfloat16 the numbers are others"
 
 
 @points(0.25, "Training and evaluation give the same")
