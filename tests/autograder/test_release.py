@@ -102,7 +102,7 @@ def test_nothing_secret_by_name(released):
     paths = {str(path.relative_to(released)) for path in released.rglob("*") if path.is_file()}
     outside = {path for path in paths if not path.startswith(("autograder/", "docs/", "projects/"))}
     assert outside == {
-        ".github/workflows/check.yml", ".gitignore", "LICENSE", "Makefile", "README.md", "constraints.txt",
+        ".github/workflows/check.yml", ".gitignore", "AGENTS.md", "LICENSE", "Makefile", "README.md", "constraints.txt",
         "course.toml", "pyproject.toml", "exercises/attention.py", "exercises/softmax.py", "tests/standins/softmax.py",
         "tests/fingerprints/attention.json", "tests/fingerprints/softmax.json",
         "tests/visible/test_attention.py", "tests/visible/test_softmax.py",
