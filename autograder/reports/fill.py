@@ -11,6 +11,7 @@ from autograder.grades import Grade
 from autograder.reports.gradebook import Entry
 from autograder.reports.term import read_term
 from autograder.term.gradefile import Filled, fill
+from autograder.term.results import assignment_of
 from autograder.term.roster import Person, people, read_table
 
 
@@ -35,7 +36,7 @@ def fill_in(
         entries = nbgraders(results[0], assignment)
     else:
         entries = read_term(course, results, roster, assignment)
-        assignment = assignment or next((name for entry in entries for name in entry.parts), "")
+        assignment = assignment_of(results[0], assignment) if len(results) == 1 else assignment
     everybody = people(results[0], roster)
     is_canvas = "Student" in read_table(gradebook).header
     cells: dict[Person, str] = {}

@@ -151,12 +151,6 @@ def refusals(folder: Path) -> dict[str, str]:
     return found
 
 
-def over_limit(assignment: Assignment, earlier: Sequence[datetime], now: datetime) -> str:
-    """Why an attempt is not graded, where a system says when the earlier ones were; nothing when it is."""
-    made = [Attempt("", "", str(number), time.isoformat()) for number, time in enumerate(earlier)]
-    return _reason(assignment, made, now)
-
-
 def _reason(assignment: Assignment, earlier: Sequence[Attempt], time: datetime | None) -> str:
     if assignment.attempts is not None and len(earlier) >= assignment.attempts:
         return f"all {assignment.attempts} attempts were used."

@@ -15,7 +15,7 @@ from course_copy import ROOT, complete_exercises, copy_course
 from secret_lines import answers, code, secrets
 
 from autograder.authoring.release import release, texts
-from autograder.course import CourseError, load_course
+from autograder.course import LEVELS, CourseError, load_course
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.fingerprints import read
 from autograder.grading import VISIBLE, Grader
@@ -76,10 +76,11 @@ def test_nothing_secret_by_name(released):
     paths = {str(path.relative_to(released)) for path in released.rglob("*") if path.is_file()}
     outside = {path for path in paths if not path.startswith(("autograder/", "docs/", "projects/"))}
     assert outside == {
-        ".devcontainer/devcontainer.json", "notebooks/attention.ipynb", "notebooks/softmax.ipynb",
+        ".devcontainer/devcontainer.json", "notebooks/attention.ipynb", "notebooks/softmax.ipynb", "AGENTS.md",
         ".github/workflows/check.yml", ".gitignore", "LICENSE", "Makefile", "README.md", "constraints.txt",
         "course.toml", "install.py", "pyproject.toml", "exercises/attention.py", "exercises/softmax.py",
         "tests/standins/softmax.py", "tests/fingerprints/attention.json", "tests/fingerprints/softmax.json",
+        *(f"tests/stubs/{level}/{name}.py" for level in LEVELS for name in ("attention", "softmax")),
         "tests/visible/test_attention.py", "tests/visible/test_softmax.py",
     }  # fmt: skip
     assert not [path for path in paths if path.endswith((".pyc", ".pyo")) or "egg-info" in path or ".git/" in path]

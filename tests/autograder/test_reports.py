@@ -42,6 +42,7 @@ from autograder.reports.terminal import print_grades, print_reading, print_troub
 from autograder.submission import Submission
 
 FORMATS_HERE = Path(__file__).parent / "formats"
+ROOT = Path(__file__).resolve().parents[2]
 NASTY = (
     'O\'Neil, Zoë "Z" <script>alert(1)</script>\n::error::x\n  ::add-mask::y ##[error]z'
     " | `#` \x00\x1b[2J\x9b\u202e\ud800"
@@ -291,6 +292,43 @@ def test_pages_in_a_browser(course, graded, class_of_40, tmp_path, width):
         assert picture.stat().st_size > 10_000
         if keep := os.environ.get("KEEP_SCREENSHOTS"):
             shutil.copy(picture, Path(keep) / f"{name}-{width}.png")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_pages_pass_axe(course, graded, class_of_40, tmp_path, scheme, width):
+    """No violation of axe-core's rules, in the light and in the dark, and nothing wider than a phone."""
+    script = Path(os.environ.get("AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
+    if not script.is_file() or not (driver := shutil.which("chromedriver")):
+        pytest.skip("needs chromium-driver, and axe-core: `npm install --no-save axe-core`, or AXE=axe.min.js")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    pages = {
+        "student": student.render(course, plain([graded["wrong"]])),
+        "class": classroom.render(course, class_of_40),
+    }
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})  # the pages themselves run no script
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        for name, text in pages.items():
+            (tmp_path / f"{name}.html").write_text(text, encoding="utf-8", errors="replace")
+            browser.get(f"file://{tmp_path}/{name}.html")
+            browser.execute_script(script.read_text(encoding="utf-8"))
+            found = browser.execute_async_script("const done = arguments[0]; axe.run().then(done)")
+            assert not [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]], name
+            assert len(found["passes"]) > 15
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        browser.quit()
 
 
 def policy_of(course, **policy):
