@@ -10,6 +10,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
 from autograder.diagnosis.traced import Made, steps_of
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
@@ -206,7 +208,9 @@ def _swap(value: Any, stand_ins: Mapping[int, Handle]) -> Any:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
+    """Nothing is printed, and what a replayed call sets for warnings or NumPy's errors ends with it."""
     quiet = io.StringIO()
     with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        with np.errstate():
+            yield

@@ -254,7 +254,7 @@ def test_a_release_of_one_week(tmp_path, capsys):
         )
     course = load_course(course.root)
     said = []
-    release(course, tmp_path / "students", 1, "week1", said.append)
+    release(course, tmp_path / "students", 1, assignment="week1", said=said.append)
     released = load_course(tmp_path / "students")
     assert released.names == ("softmax", "attention")
     assert [assignment.name for assignment in assignments(released)] == ["week1"]

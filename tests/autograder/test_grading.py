@@ -139,7 +139,7 @@ def test_json_is_the_fixed_form_and_comes_back(grader, solution):
     """The keys that outside tools rely on, and nothing lost in them."""
     grade = grader.grade(Submission("ada", {"softmax": solution("softmax")}))
     data = json.loads(json.dumps(as_json(grade)))
-    assert set(data) == {"submission", "score", "max_score", "protection", "exercises"}
+    assert set(data) == {"submission", "score", "max_score", "protection", "notes", "exercises"}
     exercise = data["exercises"][0]
     assert set(exercise) == {"name", "status", "score", "max_score", "carried_forward", "tests", "hints", "places"}
     assert set(exercise["tests"][0]) == {

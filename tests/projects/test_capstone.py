@@ -71,10 +71,10 @@ def test_as_a_command():
 @pytest.mark.parametrize(
     ("asked", "command"),
     [
-        (["capstone"], "-m projects.capstone"),
-        (["capstone", "FROM=solutions"], "-m projects.capstone --from 'solutions'"),
-        (["capstone", "CHAT=1"], "-m projects.capstone --chat"),
-        (["tour", "FROM=solutions"], "-m projects.tour --from 'solutions'"),
+        (["capstone"], "-m autograder capstone"),
+        (["capstone", "FROM=solutions"], "-m autograder capstone --from 'solutions'"),
+        (["capstone", "CHAT=1"], "-m autograder capstone --chat"),
+        (["tour", "FROM=solutions"], "-m autograder tour --from 'solutions'"),
     ],
 )
 def test_with_make(asked, command):
