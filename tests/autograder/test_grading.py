@@ -141,7 +141,17 @@ def test_json_is_the_fixed_form_and_comes_back(grader, solution):
     data = json.loads(json.dumps(as_json(grade)))
     assert set(data) == {"submission", "score", "max_score", "protection", "notes", "exercises"}
     exercise = data["exercises"][0]
-    assert set(exercise) == {"name", "status", "score", "max_score", "carried_forward", "tests", "hints", "places"}
+    assert set(exercise) == {
+        "name",
+        "status",
+        "score",
+        "max_score",
+        "carried_forward",
+        "tests",
+        "hints",
+        "places",
+        "holes",
+    }
     assert set(exercise["tests"][0]) == {
         "name",
         "title",
