@@ -212,10 +212,9 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
 # Bin b of M goes from (b − 1) / M, which is not in it, to b / M, which is. A confidence of 0 goes into the first bin.
 # Empty bins count nothing.
 #
-# **A worked example.** Four bins; confidences [0.2, 0.5, 0.7, 0.9, 1], of which the second, third and fourth are right.
-# The 0.5 lies on an edge and belongs to the second bin. The gaps are |0 − 0.2|, |1 − 0.5|, |1 − 0.7| for one answer
-# each, and
-# |0.5 − 0.95| for two: (0.2 + 0.5 + 0.3 + 2 · 0.45) / 5 = 0.38.
+# **A worked example.** Four bins; confidences [0.2, 0.5, 0.7, 0.9, 1], of which the second and fourth are right.
+# The 0.5 lies on an edge and belongs to the second bin. The gaps are |0 − 0.2|, |1 − 0.5|, |0 − 0.7| for one answer
+# each, and |0.5 − 0.95| for two: (0.2 + 0.5 + 0.7 + 2 · 0.45) / 5 = 0.46.
 
 
 # %%

@@ -13,9 +13,9 @@
 #
 # Three things go wrong in float16, and each has its remedy:
 #
-# 1. Sums of squares overflow, so norms (and softmax, and losses) are computed in float32. 2. A weight of 1 and a step
-# of 0.0001 make 1 again, so a *master* copy of the weights is kept in float32. 3. Gradients are so small that they
-# become 0, so the loss is *scaled up* first, and the gradients down afterwards.
+# 1. Sums of squares overflow, so norms (and softmax, and losses) are computed in float32.
+# 2. A weight of 1 and a step of 0.0001 make 1 again, so a *master* copy of the weights is kept in float32.
+# 3. Gradients are so small that they become 0, so the loss is *scaled up* first, and the gradients down afterwards.
 
 # %%
 import torch

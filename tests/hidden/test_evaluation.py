@@ -138,7 +138,6 @@ SENTENCES = st.lists(st.sampled_from(["no", "yes", "The", "cat", "a", "Cat!", "a
 def test_exact_match(evaluation, prediction, reference):
     """Lower case, punctuation out, then articles that are words of their own, then the whitespace."""
     plain = "".join(c for c in prediction if c not in string.punctuation)
-    plain = "".join(c for c in prediction if c not in string.punctuation)
     pairs = [(prediction, reference), (prediction, plain.upper() + "!"), (f"the {reference}", reference)]
     pairs += [(f"Theatre {prediction}", f"atre {prediction}"), (f"a-cat {reference}", f"acat {reference}")]
     for one, other in pairs:
@@ -191,7 +190,11 @@ def calibration_by_hand(confidences, correct, num_bins):
 
 @points(0.5, "The calibration error, bin by bin")
 @given(
-    answers=st.lists(st.tuples(st.integers(0, 64), st.booleans()), min_size=1, max_size=12),
+    answers=st.lists(
+        st.tuples(st.one_of(st.integers(0, 64), st.integers(0, 8).map(lambda edge: 8 * edge)), st.booleans()),
+        min_size=1,
+        max_size=12,
+    ),
     num_bins=st.sampled_from([None, 1, 2, 4, 8, 10, 15]),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
@@ -213,7 +216,7 @@ def test_ten_bins(evaluation):
     correct = (places * 7) % 5 < 2
     expected = calibration_by_hand((places / 64).tolist(), correct.tolist(), 10)
     got = evaluation.expected_calibration_error((places / 64).double(), correct)
-    assert_close(got, expected, terms=100)
+    assert_close(np.float32(got), np.float32(expected), terms=24, scale=1.0)
 
 
 @points(0.25, "What makes no sense is a ValueError that says why")

@@ -259,9 +259,12 @@ def test_own_memory(mixed_precision):
 def test_bytes(mixed_precision):
     """Parameter and gradient in the dtype, two float32 moments, and a float32 master where the dtype is narrower."""
     for number in (0, 1, 135_000_001, 405 * 10**9):
+        got, expected = [], []
         for dtype, with_master, without in (("float32", 16, 16), ("float16", 16, 12), ("bfloat16", 16, 12)):
-            assert_equal(mixed_precision.training_bytes(number, dtype), number * with_master)
-            assert_equal(mixed_precision.training_bytes(number, dtype, True), number * with_master)
-            assert_equal(mixed_precision.training_bytes(number, dtype, master_weights=False), number * without)
+            got.append(mixed_precision.training_bytes(number, dtype))
+            got.append(mixed_precision.training_bytes(number, dtype, True))
+            got.append(mixed_precision.training_bytes(number, dtype, master_weights=False))
+            expected += [number * with_master, number * with_master, number * without]
+        assert_equal(got, expected)  # all are asked first: what is right in the others tells what is wrong in one
     for dtype in ("float64", "int8", "half", "", "Float16"):
         assert_raises_value_error(mixed_precision.training_bytes, 10, dtype)

@@ -59,11 +59,14 @@ def test_pass_at_k(evaluation):
 @points(0.5, "The calibration error: the worked example")
 def test_calibration(evaluation):
     """A confidence on an edge belongs to the bin below, 0 to the first bin, and bins weigh by their answers."""
-    confidences, correct = torch.tensor([0.2, 0.5, 0.7, 0.9, 1.0]), torch.tensor([False, True, True, True, False])
+    confidences, correct = torch.tensor([0.2, 0.5, 0.7, 0.9, 1.0]), torch.tensor([False, True, False, True, False])
     got = evaluation.expected_calibration_error(confidences, correct, num_bins=4)
     assert_equal(type(got), float)
-    assert_close(got, 0.38, digits=6)
-    assert_close(evaluation.expected_calibration_error(confidences, correct), (0.2 + 0.5 + 0.3 + 0.1 + 1) / 5, digits=6)
+    assert_close(got, 0.46, digits=6)
+    # In ten bins each stands alone, and none on an edge but 0.5 and 1, which are exact in binary.
+    apart = torch.tensor([0.23, 0.5, 0.72, 0.88, 1.0])
+    got = evaluation.expected_calibration_error(apart, correct)
+    assert_close(got, (0.23 + 0.5 + 0.72 + 0.12 + 1) / 5, digits=6)
     some = torch.tensor([0.0, 0.04, 0.27])
     assert_close(evaluation.expected_calibration_error(some, torch.tensor([True, False, True])), 1.69 / 3, digits=6)
 

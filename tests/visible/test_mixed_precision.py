@@ -14,7 +14,7 @@ from autograder.suites import (
 
 @points(0.5, "The product in float16: the worked example")
 def test_linear(mixed_precision):
-    """The inputs are cast first: 1.0002 is 1 in float16, and what is left of the sum is 0. The bias is added."""
+    """The inputs are cast first: 1.0002 is 1 in float16, and the sum is 0. The bias is added. Gradients flow."""
     x, weight = torch.tensor([[1.0002, -1.0], [3.0, 0.5]]), torch.tensor([[1024.0, 1024.0]])
     got = mixed_precision.mixed_linear(x, weight)
     assert_dtype(got, torch.float16)
@@ -22,6 +22,9 @@ def test_linear(mixed_precision):
     got = mixed_precision.mixed_linear(x, weight, torch.tensor([257.0]), dtype=torch.bfloat16)
     assert_dtype(got, torch.bfloat16)
     assert_equal(got.float()[0], torch.tensor([256.0]))
+    got = mixed_precision.mixed_linear.gradients(x, weight)
+    assert_equal(got.args[0], torch.full((2, 2), 1024.0))
+    assert_equal(got.args[1], torch.tensor([[4.0, -0.5]]))
 
 
 @points(0.5, "The norm in float32: the worked example")
@@ -40,8 +43,9 @@ def test_norm(mixed_precision):
 @points(0.5, "What a training takes")
 def test_bytes(mixed_precision):
     """For each weight 16 bytes in float32, 16 in float16 with a master and 12 without; another dtype is an error."""
-    for dtype, master, expected in (("float32", True, 16), ("float16", True, 16), ("bfloat16", False, 12)):
-        assert_equal(mixed_precision.training_bytes(1000, dtype, master), 1000 * expected)
+    asked = (("float32", True), ("float16", True), ("bfloat16", False))
+    got = [mixed_precision.training_bytes(1000, dtype, master) for dtype, master in asked]
+    assert_equal(got, [16_000, 16_000, 12_000])
     assert_equal(mixed_precision.training_bytes(10, "float32", master_weights=False), 160)
     assert_equal(mixed_precision.training_bytes(10, "bfloat16"), 160)
     assert_raises_value_error(mixed_precision.training_bytes, 10, "int8")
@@ -57,6 +61,9 @@ def test_master(mixed_precision):
     assert_dtype(narrow, torch.float16)
     assert_close(master, torch.tensor([0.99, 1.02]), digits=5)
     assert_close(narrow.float(), torch.tensor([0.99, 1.02]), digits=3.3)
+    master, narrow = mixed_precision.master_step(torch.ones(2), torch.tensor([1.0, -2.0]).half(), 0.3, torch.bfloat16)
+    assert_close(master, torch.tensor([0.7, 1.6]), terms=8)
+    assert_equal(narrow, torch.tensor([0.7, 1.6]).bfloat16())
 
 
 @points(0.5, "The scale goes up and down: the worked example")
@@ -70,18 +77,26 @@ def test_schedule(mixed_precision):
     other.update(True)
     other.update(False)
     assert_equal(other.scale.value(), 6.75)
+    third = mixed_precision.LossScaler(1.0, growth_interval=2)
+    for _ in range(5):
+        third.update(True)
+    assert_equal(third.scale.value(), 4.0)
 
 
 @points(0.5, "Losses are scaled, and gradients unscaled in float32")
 def test_scaling(mixed_precision):
-    """A gradient that is tiny once it is unscaled is no 0, for it is cast first. One inf, and all is not finite."""
-    scaler = mixed_precision.LossScaler(1024.0)
-    assert_close(scaler.scale_loss(torch.tensor(0.5)), torch.tensor(512.0))
+    """A gradient that is tiny once it is unscaled is no 0, for it is cast first. One inf or nan: not all is finite."""
+    scaler = mixed_precision.LossScaler(4096.0)
+    scaled = scaler.scale_loss.gradients(torch.tensor(0.5))
+    assert_close(scaled.value, torch.tensor(2048.0))
+    assert_close(scaled.args[0], torch.tensor(4096.0))
     got = scaler.unscale([torch.tensor([2.0**-14, -3.0]).half(), torch.tensor(5.0)])
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Mismatch("it returned something else than (gradients, finite)", got, None)
     assert_dtype(got[0][0], torch.float32)
-    assert_close(got[0][0] * 1024, torch.tensor([2.0**-14, -3.0]), terms=4)
-    assert_close(got[0][0][0] * 2**24, torch.tensor(1.0), terms=4)
-    assert_equal(got[1], True)
-    assert_equal(scaler.unscale([torch.ones(2), torch.tensor([1.0, torch.inf]).half()])[1], False)
+    assert_close(got[0][0] * 4096, torch.tensor([2.0**-14, -3.0]), terms=4)
+    assert_close(got[0][0][0] * 2**26, torch.tensor(1.0), terms=4)
+    bad = [torch.tensor([1.0, number]).half() for number in (torch.inf, -torch.inf, torch.nan)]
+    lists = [[torch.ones(2), bad[0]], [bad[0], torch.ones(2)], [torch.ones(2), bad[1]], [bad[2]]]
+    finite = [scaler.unscale(gradients)[1] for gradients in lists]
+    assert_equal([got[1], *finite], [True, False, False, False, False])

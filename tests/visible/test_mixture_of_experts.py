@@ -5,6 +5,7 @@ import torch
 from autograder.suites import (
     Mismatch,
     assert_close,
+    assert_dtype,
     assert_equal,
     assert_raises_value_error,
     assert_shape,
@@ -29,13 +30,18 @@ def test_route(mixture_of_experts):
     assert_equal(got[1], torch.tensor([[1, 3], [0, 3]]))
     assert_close(got[0], torch.tensor([[0.7310586, 0.2689414], [0.5, 0.5]]), terms=8)
     assert_equal(mixture_of_experts.route(LOGITS, 1)[1], torch.tensor([[1], [0]]))
+    assert_equal(mixture_of_experts.route(LOGITS.flip(-1), 2)[1], torch.tensor([[2, 0], [0, 3]]))
+    assert_dtype(mixture_of_experts.route(LOGITS.bfloat16(), 2)[0], torch.bfloat16)
 
 
 @points(0.75, "The balancing loss: the worked example, and 1 for perfect balance")
 def test_balance(mixture_of_experts):
-    """The parts of the choices times the mean probabilities, times the number of experts."""
-    loss = mixture_of_experts.load_balancing_loss(LOGITS, torch.tensor([[1, 3], [0, 3]]))
-    assert_close(loss, torch.tensor(1.2751), digits=4)
+    """The parts of the choices times the mean probabilities, times the number of experts; the latter have gradients."""
+    loss = mixture_of_experts.load_balancing_loss.gradients(LOGITS, torch.tensor([[1, 3], [0, 3]]))
+    assert_close(loss.value, torch.tensor(1.2751), digits=4)
+    fractions, probabilities = torch.tensor([0.25, 0.25, 0.0, 0.5]), LOGITS.softmax(dim=-1)
+    pushed = 4 * probabilities * (fractions - probabilities @ fractions[:, None]) / 2
+    assert_close(loss.args[0], pushed, terms=20, scale=1.0)
     even = mixture_of_experts.load_balancing_loss(torch.zeros(6, 3), torch.tensor([[0], [1], [2], [2], [1], [0]]))
     assert_close(even, torch.tensor(1.0), terms=8)
 
@@ -59,9 +65,9 @@ def test_layer(mixture_of_experts):
     assert_close(layer(x), expected, terms=40)
 
 
-@points(0.5, "An expert that nobody chose does not learn")
+@points(0.5, "The chosen experts learn, and so does the router")
 def test_gradients(mixture_of_experts):
-    """With k = 1 one token reaches one expert: the other two have no gradient, or one of zeros."""
+    """With k = 1 one token reaches one expert; the others get no gradient, or zeros. With k = 2 the router gets one."""
     layer = mixture_of_experts.MixtureOfExperts(4, 6, num_experts=3, k=1)
     x = torch.ones(1, 1, 4)
     chosen = int((x[0, 0] @ layer.state_dict()["router.weight"].T).argmax())
@@ -69,6 +75,9 @@ def test_gradients(mixture_of_experts):
     for number in range(3):
         gradient = gradients[f"experts.{number}.up_proj.weight"]
         assert_equal((gradient is not None and bool(gradient.abs().max() > 0)), number == chosen)
+    layer = mixture_of_experts.MixtureOfExperts(4, 6, num_experts=3, k=2)
+    of_router = layer.gradients(x).parameters["router.weight"]
+    assert_equal(of_router is not None and bool(of_router.abs().max() > 0), True)
 
 
 @points(0.25, "k is from 1 to the number of experts")
