@@ -46,7 +46,7 @@ def adapted(module, seed, size, alpha, bias=True):
     base, weights = linear(module, seed, inputs, outputs, bias)
     layer = module.LoRALinear(base, rank, alpha)
     weights |= {"lora_A": normal(seed + 2, rank, inputs), "lora_B": normal(seed + 3, outputs, rank)}
-    layer.load_state_dict({name: weights[name] for name in ("lora_A", "lora_B")}, strict=False)
+    layer.load_state_dict({name if "lora" in name else f"base.{name}": weights[name] for name in weights})
     return layer, weights
 
 
@@ -89,9 +89,14 @@ ADAPTED = {"q_proj.0.q_proj": (4, 6), "q_proj.1.q_proj": (4, 6), "head": (3, 2)}
 IDS = torch.tensor([[3, 0, 10], [7, 7, 1]])
 
 
+def named(module, pairs):
+    """What an iterator over there gives, as a dict."""
+    return module.library("builtins").dict(pairs)
+
+
 def parameters(module, model):
     """All parameters over there by name, as they are now; each says whether it learns."""
-    return module.library("builtins").dict(model.named_parameters())
+    return named(module, model.named_parameters())
 
 
 def filled(module, rank=2, alpha=3.0):
@@ -101,7 +106,7 @@ def filled(module, rank=2, alpha=3.0):
     adapter = {}
     for i, (path, (inputs, outputs)) in enumerate(ADAPTED.items()):
         adapter |= {f"{path}.lora_A": normal(2 * i, rank, inputs), f"{path}.lora_B": normal(2 * i + 1, outputs, rank)}
-    model.load_state_dict(adapter, strict=False)
+    model.load_state_dict(model.state_dict() | adapter)
     return model, adapter
 
 
@@ -233,6 +238,10 @@ def test_frozen(lora):
     every = sum(tensor.numel() for tensor in parameters(lora, model).values())
     assert_equal(lora.trainable_parameters(model), (every, every))
     lora.add_lora(model, ["q_proj", "head"], 4, 3.0)
+    buffers = named(lora, model.named_buffers())
+    assert not any(name.endswith(("lora_A", "lora_B")) for name in buffers), (
+        "an adapter is a buffer, and learns nothing"
+    )
     for name, tensor in parameters(lora, model).items():
         learns = name.endswith(("lora_A", "lora_B"))
         assert tensor.requires_grad == learns, f"{name} is {'frozen' if learns else 'not frozen'}"
@@ -247,7 +256,7 @@ def test_bad_arguments(lora):
     """And after that nothing has changed: no parameter is frozen, and no layer replaced."""
     model = tree(lora)
     before = parameters(lora, model)
-    for names in (["k_proj"], ["norm", "embed", "act"], ["q_proj.0"], ["proj"], []):
+    for names in (["k_proj"], ["norm", "embed", "act"], ["q_proj.0"], ["proj"], ["q_proj.0.q_proj"], []):
         assert_raises_value_error(lora.add_lora, model, names, 2, 1.0)
     after = parameters(lora, model)
     assert list(after) == list(before), "layers were replaced"
@@ -285,6 +294,7 @@ def test_merge_model(lora, rank, alpha):
     expected = model(IDS).detach()
     assert_equal(lora.merge_lora(model), 3)
     assert_equal(sorted(model.state_dict()), names)
+    assert_equal(lora.trainable_parameters(model)[1], sum(tensor.numel() for tensor in model.state_dict().values()))
     assert_close(model(IDS).detach(), expected, terms=400, scale=max(10.0, float(expected.abs().max())))
     assert_equal(lora.merge_lora(model), 0)
     assert_equal(lora.lora_state_dict(model), {})

@@ -47,10 +47,16 @@ def check_count(count, draws, probability, what):
         raise Mismatch(f"{what}: {count} times in {draws} steps, and the probability is {probability:.4f}", None, None)
 
 
+def many(module, target, draft, tokens, generator, draws):
+    """Steps one after the other, all of them in one call over there: hundreds need not travel one by one."""
+    builtins, repeat = module.library("builtins"), module.library("itertools").repeat
+    arguments = [repeat(argument, draws) for argument in (target, draft, tokens, generator)]
+    return builtins.list(builtins.map(module.speculative_step.value(), *arguments))
+
+
 def run(module, target, draft, tokens, seed, draws):
     """Steps one after the other, with one generator; each is a list of 1 to K + 1 ids."""
-    generator = seeded(module, seed)
-    steps = [module.speculative_step(target, draft, tokens, generator) for _ in range(draws)]
+    steps = many(module, target, draft, tokens, seeded(module, seed), draws)
     for step in steps:
         if type(step) is not list or not all(type(token) is int for token in step):
             raise Mismatch("a step is no list of whole numbers", step, None)

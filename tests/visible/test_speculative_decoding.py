@@ -19,6 +19,13 @@ def seeded(module, seed):
     return module.library("torch").Generator().manual_seed(seed)
 
 
+def many(module, target, draft, tokens, generator, draws):
+    """Steps one after the other, all of them in one call over there: hundreds need not travel one by one."""
+    builtins, repeat = module.library("builtins"), module.library("itertools").repeat
+    arguments = [repeat(argument, draws) for argument in (target, draft, tokens, generator)]
+    return builtins.list(builtins.map(module.speculative_step.value(), *arguments))
+
+
 def check_count(count, draws, probability, what):
     """Whether something of this probability may well happen so often."""
     if min(bdtr(count, draws, probability), bdtrc(count - 1, draws, probability)) < 1e-12:
@@ -73,7 +80,7 @@ def test_distribution(speculative_decoding, token):
     """A draft of 2 stays once in three times, and else becomes 0 three times as often as 1; a draft of 0 stays."""
     generator, last = seeded(speculative_decoding, 1), torch.tensor([0.1, 0.1, 0.8])
     target, draft, drafted = torch.stack([P, last]), Q[None], torch.tensor([token])
-    steps = [speculative_decoding.speculative_step(target, draft, drafted, generator) for _ in range(300)]
+    steps = many(speculative_decoding, target, draft, drafted, generator, 300)
     first = [1.0, 0.0, 0.0] if token == 0 else [0.5, 1 / 6, 1 / 3]
     for wanted, probability in enumerate(first):
         check_count(sum(step[0] == wanted for step in steps), 300, probability, f"token {wanted} comes first")
