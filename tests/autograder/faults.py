@@ -44,6 +44,7 @@ def failing_fork():
 os.fork = failing_fork
 sys.path.insert(0, {root!r})
 from autograder.isolation.far import profiles
+sys.path.pop(0)
 apply = profiles.shut_in
 def failing_apply(*arguments):
     if draw.random() < {lock} or applied[0] in {locks}:
