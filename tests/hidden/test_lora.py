@@ -239,7 +239,9 @@ def test_frozen(lora):
     assert_equal(lora.trainable_parameters(model), (every, every))
     lora.add_lora(model, ["q_proj", "head"], 4, 3.0)
     buffers = named(lora, model.named_buffers())
-    assert not any(name.endswith(("lora_A", "lora_B")) for name in buffers), "an adapter is a buffer, and learns nothing"
+    assert not any(name.endswith(("lora_A", "lora_B")) for name in buffers), (
+        "the adapter is a buffer, and does not learn"
+    )
     for name, tensor in parameters(lora, model).items():
         learns = name.endswith(("lora_A", "lora_B"))
         assert tensor.requires_grad == learns, f"{name} is {'frozen' if learns else 'not frozen'}"
