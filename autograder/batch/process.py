@@ -6,6 +6,7 @@ What it was at is tried again in a fresh one; when that fails too, it is not gra
 from __future__ import annotations
 
 import contextlib
+import errno
 import pickle
 import subprocess
 import sys
@@ -81,7 +82,10 @@ class GradingProcess:
         assert self._process.stdout is not None
         timer = threading.Timer(self._seconds, self._process.kill)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError as error:  # no thread is to be had now
+            raise OSError(errno.EAGAIN, str(error)) from None
         try:
             self._send(job)
             answer: Grade | Exception = pickle.load(self._process.stdout)
