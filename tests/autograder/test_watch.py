@@ -62,7 +62,7 @@ def test_a_session_by_keys(small, write, columns, rows):
         window.wait("is not valid Python: expected ':'.", "^")
         assert "Traceback" not in window.keep(f"watch-{columns}-2-half-a-line")
         write("softmax", SUM)
-        window.wait("0.270092 instead of 0.0900306", "3 more do not pass yet.", "2 attempts")
+        window.wait("0.270092 instead of 0.0900306", "4 more do not pass yet.", "2 attempts")
         window.keep(f"watch-{columns}-3-a-mistake")
         window.press("h")
         window.wait("Hint 1 of 3:")
