@@ -35,7 +35,7 @@ def released(small_course, tmp_path_factory):
     origin = folder / "the course.git"
     address = origin.as_uri()
     with pytest.MonkeyPatch.context() as patch:  # what mistakes look like takes long to find out, and is not asked here
-        patch.setattr("autograder.authoring.release._fingerprints", lambda course, processes: {})
+        patch.setattr("autograder.authoring.release._fingerprints", lambda course, processes, said: {})
         release(small_course, folder / "students", processes=1, url=address)
     commit(folder / "students")
     subprocess.run(["git", "clone", "-q", "--bare", str(folder / "students"), str(origin)], check=True)
@@ -134,7 +134,7 @@ def test_a_notebook_can_be_handed_in(released, small_course, grader, tmp_path):
 
 def test_addresses_are_kept_and_linked(released, small_course, tmp_path, monkeypatch):
     """A later release into the same folder knows the address; GitHub's have Colab's badge; others are links."""
-    monkeypatch.setattr("autograder.authoring.release._fingerprints", lambda course, processes: {})
+    monkeypatch.setattr("autograder.authoring.release._fingerprints", lambda course, processes, said: {})
     assert "[notebook](notebooks/softmax.ipynb)" in (released / "README.md").read_text()
     folder = tmp_path / "students"
     release(small_course, folder, 1, url="https://github.com/ada/course.git")

@@ -42,8 +42,8 @@ def allow_reading(paths: Iterable[str]) -> None:
     attributes = struct.pack(f"{parts}Q", *handled[:parts])
     ruleset = syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint32(0))
     try:
-        for path in paths:
-            _allow(ruleset, path)
+        for place in paths:
+            _allow(ruleset, place)
         syscall(RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint32(0))
     finally:
         os.close(ruleset)
