@@ -1,6 +1,7 @@
 """How much a stub leaves open, beginning anew, and what visible suites reach."""
 
 import dataclasses
+import sys
 
 import pytest
 
@@ -143,7 +144,7 @@ def test_one_hole_at_a_time():
     assert all(counted(text)[0] == 1 for text in holed.values())
 
 
-def test_a_visible_suite_that_sees_nothing_is_reported(course, tmp_path):
+def test_a_visible_suite_that_sees_nothing_is_reported(course, tmp_path, monkeypatch):
     """Left without its tests but one, a suite misses mistakes and reaches no more than that one's function."""
     copy = dataclasses.replace(course, root=tmp_path)
     for path in (course.solution("softmax"), course.mistakes("softmax"), course.suite("softmax", "visible")):
@@ -156,6 +157,8 @@ def test_a_visible_suite_that_sees_nothing_is_reported(course, tmp_path):
     suite.write_text(text[:following], encoding="utf-8")
     assert start < following
     (tmp_path / "course.toml").write_bytes((course.root / "course.toml").read_bytes())
+    for name in [name for name in sys.modules if name.endswith("test_softmax")]:
+        monkeypatch.delitem(sys.modules, name)  # pytest would take the suite that it has imported already
     worker = start_worker()
     try:
         found = coverage(load_course(tmp_path), course.exercise("softmax"), worker)
