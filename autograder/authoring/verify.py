@@ -219,11 +219,11 @@ class _Verification:
             self.complain(f"its tests are worth {self.report.points:g} points, and {POINTS:g} are asked")
         known = known_mistakes(self.course, self.exercise.name)
         if len(known) < MISTAKES:
-            self.complain(f"it has {len(known)} known mistakes, and at least {MISTAKES} are asked")
+            self.complain(f"it has {len(known)} of the {MISTAKES} known mistakes that are asked")
         if unwritten := [mistake.id for mistake in known if mistake.hint.startswith(UNWRITTEN)]:
             self.complain(f"the hint of {', '.join(unwritten)} is still to be written")
         if (number := len(self.course.answers(self.exercise.name))) < ANSWERS:
-            self.complain(f"it has {number} right answers in other styles, and at least {ANSWERS} are asked")
+            self.complain(f"it has {number} of the {ANSWERS} right answers in other styles that are asked")
 
     def check_mistakes(self) -> None:
         wanted = [m for m in known_mistakes(self.course, self.exercise.name) if self.mistake in ("", m.id)]

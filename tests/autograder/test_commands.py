@@ -31,8 +31,10 @@ def test_a_project_answers_for_itself(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["autograder"])
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "projects.train", raising=False)  # as in a process of its own
     assert main(["train", "--help"]) == 0
     assert "--tokenizer" in capsys.readouterr().out
+    monkeypatch.delitem(sys.modules, "projects.train", raising=False)
     assert main(["train", "--tokenizer", "words"]) == 2
     assert "invalid choice: 'words'" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from autograder.course import GraderError
-from autograder.isolation.between.messages import FULL, PROFILES, TRIAL, Limits
+from autograder.isolation.between.messages import FULL, TRIAL, Limits
 from autograder.isolation.near.failures import Unfit
 from autograder.isolation.near.protocols import Confinement, WorkerError
 from autograder.isolation.near.session import Session
@@ -55,7 +55,7 @@ def why_not(protection: str, secrets: Sequence[str] = ()) -> str:
 
 
 def strongest(secrets: Sequence[str] = (), required: str = "") -> str:
-    """The strongest profile that holds here.
+    """The profile to grade with: the full one, or another that is asked for by name and holds.
 
     Args:
         secrets: what must not be readable by a submission.
@@ -67,7 +67,8 @@ def strongest(secrets: Sequence[str] = (), required: str = "") -> str:
     if not required and _looks_whole():
         return FULL  # each child still says so before anything of a submission runs in it
     reasons = []
-    for name in [required] if required else PROFILES:
+    # A weaker fence is never chosen by itself: what gets through it is not known as well.
+    for name in [required or FULL]:
         reason = why_not(name, secrets)
         if not reason:
             return name
