@@ -15,7 +15,7 @@ from typing import Any
 from autograder.batch.cores import available
 from autograder.batch.jobs import Setting
 from autograder.course import Course
-from autograder.isolation.between.messages import PROFILES
+from autograder.isolation.between.messages import FULL, PROFILES
 from autograder.isolation.near.protection import LOCKS, landlock_version, why_not
 
 ROOM = 2**30  # bytes that results, reports and what suites write should have
@@ -67,7 +67,12 @@ def in_words(found: dict[str, Any]) -> str:
     ]
     lines += ["", *(f"- {advice}" for advice in found["advice"])]
     held = found["protection"]
-    lines.append(f"`grade` uses: {held}." if held else "`grade` refuses here, but with --trust-submissions.")
+    if held == FULL:
+        lines.append(f"`grade` uses: {held}.")
+    elif held:
+        lines.append(f"`grade` refuses here. `grade --require {held}` takes a weaker protection: see SECURITY.md.")
+    else:
+        lines.append("`grade` refuses here, but with --trust-submissions.")
     return "\n".join(lines)
 
 
