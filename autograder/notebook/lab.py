@@ -28,7 +28,7 @@ _KERNEL = {
         "-f",
         "{connection_file}",
         "--ext",
-        "autograder.notebook.magic",
+        "autograder.notebook",
     ],
     "display_name": "The course",
     "language": "python",
