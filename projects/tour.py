@@ -110,7 +110,7 @@ GROUPS = {
     "animals": ["cat", "dog", "horse", "lion", "mouse", "cow"],
     "countries": ["France", "Germany", "Italy", "Spain", "China", "Japan"],
     "numbers": ["two", "three", "four", "five", "six", "seven"],
-    "colours": ["red", "green", "blue", "yellow", "black", "white"],
+    "colors": ["red", "green", "blue", "yellow", "black", "white"],
     "verbs": ["eat", "drink", "run", "walk", "sleep", "sing"],
 }
 ONE_WAY, OTHER_WAY, WORD = "the dog sat on the cat", "the cat sat on the dog", " dog"
@@ -125,8 +125,8 @@ vectors = torch.stack([table[piece].mean(dim=0) for piece in pieces])  # [n, C]
 
 def principal_components(x: Tensor) -> tuple[Tensor, float]:
     """The places of the rows of x along the two directions of largest spread, `[n, 2]`, and the share of both."""
-    centred = x - x.mean(dim=0)
-    left, sizes, _ = torch.linalg.svd(centred, full_matrices=False)
+    centered = x - x.mean(dim=0)
+    left, sizes, _ = torch.linalg.svd(centered, full_matrices=False)
     signs = left.gather(0, left.abs().argmax(dim=0)[None]).sign()  # either sign would be right: take one for good
     return (left * signs * sizes)[:, :2], float((sizes[:2] ** 2).sum() / (sizes**2).sum())
 
@@ -287,7 +287,7 @@ tour.show(
 
 # %%
 decoding = tour.exercise("decoding")
-PROMPTS = ("The capital of France is", "My favourite thing to eat is")
+PROMPTS = ("The capital of France is", "My favorite thing to eat is")
 SETTINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "as it is": lambda x: x,
     "temperature 0.5": lambda x: decoding.apply_temperature(x, 0.5),

@@ -74,7 +74,7 @@ class Variant:
                     if asked[place] and key in self.known:
                         yield key, self.known[key]
             finally:
-                executor.pretences.close()
+                executor.pretenses.close()
 
     def _load(self) -> ModuleType:
         if self._module is None:
@@ -150,7 +150,7 @@ class Trace:
                         steps, *_ = _perform(executor, taken())
                         made[key] = Made(list(steps_of(points, steps)), signature(value, trouble, changed), raised)
             finally:
-                executor.pretences.close()
+                executor.pretenses.close()
         return made
 
 

@@ -1,4 +1,4 @@
-"""Grades in the terminal: coloured, narrow, or as plain lines that a screen reader can read out."""
+"""Grades in the terminal: colored, narrow, or as plain lines that a screen reader can read out."""
 
 from __future__ import annotations
 

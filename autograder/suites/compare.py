@@ -172,7 +172,7 @@ def _numbers(value: Any, left: list[int]) -> Any:
 
 
 def rounding(got: Any) -> float:
-    """Half the distance between neighbouring numbers near 1, in the dtype of `got`, but never coarser than float32."""
+    """Half the distance between neighboring numbers near 1, in the dtype of `got`, but never coarser than float32."""
     dtype = as_numpy(got).dtype
     fine = dtype == np.float64 or not np.issubdtype(dtype, np.floating)
     return float(np.finfo(np.float64 if fine else np.float32).eps) / 2
