@@ -26,7 +26,7 @@ from torch import Tensor
 
 from projects import tour_pictures as pictures
 from projects.int8_model import to_int8
-from projects.sentences import Trouble
+from projects.sentences import ProjectError
 from projects.tour_guide import continue_text, start
 
 tour = start()  # in a notebook, `start(folder="solutions")` takes the exercises from another folder
@@ -149,7 +149,7 @@ with torch.no_grad():
     one, other = (model(ids_of(text), output_hidden_states=True).hidden_states for text in (ONE_WAY, OTHER_WAY))
 pair = [names(ids_of(text)) for text in (ONE_WAY, OTHER_WAY)]
 if sorted(pair[0]) != sorted(pair[1]) or pair[0][0] != pair[1][0] or WORD not in pair[0]:
-    raise Trouble(f"Both sentences need the same tokens, the same first one, and “{WORD}” in them.")
+    raise ProjectError(f"Both sentences need the same tokens, the same first one, and “{WORD}” in them.")
 at = [tokens.index(WORD) for tokens in pair]
 
 
@@ -205,7 +205,7 @@ repeats = [
 ]
 repeats = [(now, after) for now, after in repeats if after < now]
 if not repeats:
-    raise Trouble("No word of this text comes twice, and one has to.")
+    raise ProjectError("No word of this text comes twice, and one has to.")
 rows, columns = torch.tensor(repeats).T
 copies = maps[:, :, rows, columns].mean(dim=-1)
 scores = {"the token before": before, "the first token": first, "what came after the same word": copies}

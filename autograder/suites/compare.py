@@ -126,12 +126,12 @@ def assert_raises_value_error(function: Callable[..., Any], *args: Any, **kwargs
     try:
         got = function(*args, **kwargs)
     except ValueError as error:
-        if isinstance(error, StudentError) and len(error.trouble.message.split()) < 2:
+        if isinstance(error, StudentError) and len(error.failure.message.split()) < 2:
             text = "the ValueError does not say why, in a sentence"
             raise Mismatch(text, None, None, kind=text) from None
         return
     except StudentError as error:
-        kind = error.trouble.type_name
+        kind = error.failure.type_name
         wanted = "instead of a ValueError that says why"
         raise Mismatch(f"it raised {kind} {wanted}", None, None, kind=f"it raised something else {wanted}") from None
     returned, wanted = describe_kind(got), "instead of raising a ValueError"

@@ -38,7 +38,7 @@ from autograder.reports.gradebook import Entry, gradebook, plain
 from autograder.reports.gradescope_zip import write_zip
 from autograder.reports.places import troubles
 from autograder.reports.statistics import items, mistakes
-from autograder.reports.terminal import print_grades, print_reading, print_trouble
+from autograder.reports.terminal import print_failures, print_grades, print_reading
 from autograder.submission import Submission
 
 FORMATS_HERE = Path(__file__).parent / "formats"
@@ -125,7 +125,7 @@ def test_no_text_becomes_a_command(course):
     shown = Console(file=out, width=200, force_terminal=True)
     print_grades(shown, [nasty()])
     print_reading(shown, [nasty(), replace(nasty(), unreadable=NASTY)])
-    print_trouble(shown, nasty().exercises[0], whole=True)
+    print_failures(shown, nasty().exercises[0], whole=True)
     for said in (commands, text, xml, re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())):
         assert not re.search(r"^\s*(?:::|##\[)(?!error file=exercises)", said, re.MULTILINE)
         assert "##[" not in said

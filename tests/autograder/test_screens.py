@@ -18,7 +18,7 @@ from autograder.loop.watch import Watch
 from autograder.notebook.heatmap import COLUMNS, ROWS, heatmap
 from autograder.reports import console as consoles
 from autograder.reports.console import spelled
-from autograder.reports.terminal import print_trouble
+from autograder.reports.terminal import print_failures
 from autograder.submission import read_submission
 
 NAMES = ["softmax", "attention"]
@@ -111,7 +111,7 @@ def test_the_caret_stands_below_its_character(small):
     test = TestResult("one", "One", "visible", "not_run", 0, 1, feedback)
     for width in (100, 40, 25):
         out = io.StringIO()
-        print_trouble(Console(file=out, width=width), ExerciseGrade("softmax", "error", (test,)), whole=True)
+        print_failures(Console(file=out, width=width), ExerciseGrade("softmax", "error", (test,)), whole=True)
         lines = out.getvalue().splitlines()
         (below,) = [number for number, line in enumerate(lines) if line.strip() == "^"]
         place = len(lines[below].rstrip()) - 1

@@ -219,7 +219,7 @@ def test_a_hanging_call_is_stopped(stoppable):
     timer.start()
     with pytest.raises(Stopped):
         module.hang()
-    assert session.calls[-1].trouble.kind in ("timeout", "crashed")
+    assert session.calls[-1].failure.kind in ("timeout", "crashed")
     assert stoppable.is_stopped()
     with pytest.raises(Canceled):
         module.f(1)
