@@ -72,6 +72,9 @@ class Child(Protocol):
     def ask(self, message: bytes, seconds: float) -> bytes:
         """Sends a message and returns the answer, or raises `OutOfTime` or `Died`."""
 
+    def waited(self) -> float:
+        """The seconds that it has been ready to run without a processor; `ask` does not count them."""
+
     def end(self) -> int:
         """Ends the process, whatever it is doing, and returns how it ended (see `Died.status`)."""
 

@@ -199,9 +199,9 @@ class Session:
 
     def _exchange(self, message: bytes, seconds: float) -> Answer:
         assert self._child is not None
-        begun = time.monotonic()
+        child, begun, waited = self._child, time.monotonic(), self._child.waited()
         try:
-            data = self._child.ask(message, seconds)
+            data = child.ask(message, seconds)
         except OutOfTime:
             failure = Failure("timeout")
         except Died as died:
@@ -212,6 +212,6 @@ class Session:
             except Exception:  # an answer that is none: only code that writes to our channel sends one
                 failure = Failure("crashed")
         finally:
-            self._spent += time.monotonic() - begun
+            self._spent += time.monotonic() - begun - (child.waited() - waited)
         self.end()
         return Answer(failure=failure)

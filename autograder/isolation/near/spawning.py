@@ -96,6 +96,10 @@ class SpawnedChild:
         finally:
             timer.cancel()
 
+    def waited(self) -> float:
+        """See `Child`. Here nothing tells."""
+        return 0.0
+
     def kill(self) -> None:
         """Ends the process at once; whoever waits for its answer sees it dead."""
         self._process.kill()
