@@ -120,7 +120,7 @@ class Course:
         return self.root / "exercises" / f"{name}.py"
 
     def stand_in(self, name: str) -> Path:
-        """What later exercises are graded with when the student's own is not right: a right answer by a library."""
+        """The reference used in place of a failed earlier exercise; built on a library, not on the solution."""
         return self.root / "tests" / "standins" / f"{name}.py"
 
     def fresh_stub(self, name: str, level: str) -> Path:

@@ -6,7 +6,7 @@
 # compared with every *key*, and what comes back is not one *value* but a mixture of all, weighted by how well each key
 # answers the query.
 #
-# How well? The larger the dot product of query and key, the better. A softmax makes weights of these scores:
+# How well? The larger the dot product of query and key, the better. A softmax turns these scores into weights:
 #
 # $$w = \mathrm{softmax}(q \cdot k_1, \ldots, q \cdot k_T) \qquad c = \sum_j w_j v_j$$
 #

@@ -73,7 +73,7 @@ class MiniLlama(nn.Module):
     ) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocab_size, dim)  # weight: [V, C]
-        # num_layers blocks, each with weights of its own, in an nn.ModuleList: only so are they found as parts.
+        # num_layers blocks, each with weights of its own, in an nn.ModuleList: only then does PyTorch register them.
         arguments = (dim, num_heads, hidden_dim, num_kv_heads, base, eps)
         self.layers = ...  # FINISH ME
         self.norm = RMSNorm(dim, eps)

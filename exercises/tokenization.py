@@ -30,7 +30,7 @@
 # 257, merge 2 token 258, so the text is now `[257, 258, 32, 257, 100, 258]`: 32 is the space and 100 is `d`, each its
 # own byte.
 #
-# **Types.** A token is a `bytes` object, such as `b"an"`; a text under work is a list of them. A merge is a pair of
+# **Types.** A token is a `bytes` object, such as `b"an"`; a text being tokenized is a list of them. A merge is a pair of
 # tokens, and what training learns is the list of merges, in order.
 
 # %%
@@ -157,7 +157,7 @@ def encode(text: str, merges: list[tuple[bytes, bytes]]) -> list[int]:
     """
     tokens = byte_tokens(text)
     for pair in merges:
-        # One merge after the other, each on what the one before has left.
+        # One merge after the other, each on the output of the one before.
         tokens = ...  # FINISH ME
     ids = token_ids(merges)
     return [ids[token] for token in tokens]

@@ -122,7 +122,7 @@ def top_p_filter(logits: torch.Tensor, p: float) -> torch.Tensor:
 
     Args:
         logits: `[..., V]`.
-        p: above 0, and at most 1. The token whose probability takes the sum to p stays; so does always the first.
+        p: above 0, and at most 1. The token whose probability takes the sum to p stays, and the first always stays.
 
     Returns:
         `[..., V]`: the logits that stay are as they were, and the others are `-inf`.

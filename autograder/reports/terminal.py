@@ -191,7 +191,7 @@ def state(exercise: ExerciseGrade) -> str:
     if exercise.holes and exercise.status != "error":
         left, total = len(exercise.holes), exercise.holes_total
         return f"{left} of {count(total, 'hole')} left" if left < total else f"{count(left, 'hole')} left"
-    said = {"error": "cannot be loaded", "timeout": "does not come to an end", "not_graded": "not graded"}
+    said = {"error": "cannot be loaded", "timeout": "timed out", "not_graded": "not graded"}
     return said.get(exercise.status, exercise.status)
 
 
