@@ -75,8 +75,8 @@ def best_dtype(device: torch.device) -> torch.dtype:
 # `from_pretrained` takes a folder, or the name of a model on the Hugging Face hub, and finds out which architecture it
 # is. The tokenizer comes from the same place: another model's tokenizer gives ids that mean nothing to this one.
 #
-# *Eval mode* switches off what is only for training, such as dropout. `from_pretrained` already returns models this way;
-# calling `.eval()` makes sure.
+# *Eval mode* switches off what is only for training, such as dropout. `from_pretrained` already returns models this
+# way; calling `.eval()` makes sure.
 
 
 # %%

@@ -30,8 +30,8 @@
 # 257, merge 2 token 258, so the text is now `[257, 258, 32, 257, 100, 258]`: 32 is the space and 100 is `d`, each its
 # own byte.
 #
-# **Types.** A token is a `bytes` object, such as `b"an"`; a text being tokenized is a list of them. A merge is a pair of
-# tokens, and what training learns is the list of merges, in order.
+# **Types.** A token is a `bytes` object, such as `b"an"`; a text being tokenized is a list of them. A merge is a pair
+# of tokens, and what training learns is the list of merges, in order.
 
 # %%
 from collections import Counter
