@@ -5,7 +5,6 @@ import http.server
 import json
 import re
 import shutil
-import subprocess
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
@@ -241,21 +240,6 @@ def test_the_search_finds_a_lesson(browser):
     driver.get(f"{home}search.html?q=overflow")
     found = WebDriverWait(driver, 20).until(lambda d: d.find_elements(By.CSS_SELECTOR, "#search-results li a"))
     assert any("softmax" in link.get_attribute("href") for link in found)
-
-
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    """axe-core, from npm."""
-    if not shutil.which("npm"):
-        pytest.skip("npm brings axe-core, and it is not installed")
-    folder = tmp_path_factory.mktemp("axe")
-    packed = subprocess.run(
-        ["npm", "pack", "--silent", "axe-core@4.10.3"], cwd=folder, capture_output=True, check=False, timeout=120
-    )
-    if packed.returncode != 0:
-        pytest.skip("the npm registry does not answer")
-    subprocess.run(["tar", "xzf", "axe-core-4.10.3.tgz", "package/axe.min.js"], cwd=folder, check=True)
-    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
