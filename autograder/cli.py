@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autograder.batch.cores import available
-from autograder.course import LEVELS, Course, CourseError, Exercise, GraderError, find_course
+from autograder.course import Course, CourseError, Exercise, GraderError, find_course
 from autograder.isolation.between.messages import PROFILES, UNPROTECTED
 from autograder.loop.commands import add_commands, add_plain
 from autograder.loop.projects import add_projects
 from autograder.reports.commands import add_commands as add_term_commands
 from autograder.reports.console import open_console
+from autograder.site.commands import add_commands as add_site_commands
 from autograder.versions import describe
 
 if TYPE_CHECKING:
@@ -116,24 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     mistakes.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="for draft (results)")
     mistakes.set_defaults(run=_mistakes)
 
-    release = commands.add_parser("release", help="write what students get")
-    release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
-    release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
-    _add_assignment(release)
-    release.add_argument("--level", choices=LEVELS, help="every exercise at this level (as course.toml says)")
-    release.set_defaults(run=_release)
-
     notebooks = commands.add_parser("notebooks", help="write a course folder for nbgrader")
     notebooks.add_argument("folder", type=Path, metavar="COURSE_DIR", help="where nbgrader is to work")
     notebooks.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
     notebooks.add_argument("--assignment", default="", metavar="NAME", help="of course.toml, or what nbgrader calls it")
     notebooks.set_defaults(run=_notebooks)
 
-    site = commands.add_parser("site", help="write the course as pages for the browser")
-    site.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or an earlier site")
-    site.add_argument("--url", default="", metavar="ADDRESS", help="the repository that students have, for Colab")
-    site.set_defaults(run=_site)
-
+    add_site_commands(commands)
     add_commands(commands)
     add_term_commands(commands)
     add_projects(commands)
@@ -184,7 +174,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     from autograder.batch.jobs import Setting
     from autograder.batch.local import grade_all, prepare
     from autograder.batch.reading import read_all
-    from autograder.batch.results import ResultError, Results, keys
+    from autograder.batch.results import ResultError, Results, keys, stamped
     from autograder.grades import as_json
     from autograder.isolation.near.protection import strongest
     from autograder.reports.formats import check_wishes, write_reports
@@ -219,8 +209,13 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     leaders, followers = alike(jobs)
     with progress(len(jobs)) as advance:
         for leader, found, fresh in run(setting, leaders, options.processes or len(available())):
+            if fresh or not results:
+                found = stamped(found, course, exercises)
             for job in (leader, *followers.get(leader.submission.name, ())):
-                grades[job.submission.name] = grade = found if job is leader else grade_of(job, found)
+                grade = found if job is leader else grade_of(job, found)
+                if results and not fresh:
+                    grade = results.as_kept(grade)
+                grades[job.submission.name] = grade
                 try:
                     if results and fresh:
                         results.write(grade, job.keys or keys(course, exercises, job.submission), job.submission)
@@ -331,30 +326,6 @@ def _gradescope(options: argparse.Namespace, course: Course) -> int:
     _, exercises = _wanted(course, options.assignment, options.exercises)
     write_zip(course, options.zip, exercises, trust=options.trust_submissions, assignment=options.assignment)
     print(f"{options.zip} is ready to be uploaded: Gradescope, Configure Autograder, Zip file upload.")
-    return OK
-
-
-def _release(options: argparse.Namespace, course: Course) -> int:
-    from autograder.authoring.release import release
-
-    release(
-        course,
-        options.folder,
-        len(available()),
-        url=options.url,
-        assignment=options.assignment,
-        level=options.level,
-        said=print,
-    )
-    print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
-    return OK
-
-
-def _site(options: argparse.Namespace, course: Course) -> int:
-    from autograder.site.build import build
-
-    build(course, options.folder, address=options.url, processes=len(available()))
-    print(f"Open {options.folder / 'index.html'} in a browser.")
     return OK
 
 

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,7 @@ from autograder.course import Course, Exercise, GraderError
 from autograder.files import digest, program_files, write_whole
 from autograder.grades import ExerciseGrade, Grade, as_json, from_json
 from autograder.submission import Submission
+from autograder.versions import TooNew, in_use, now
 
 KEYS, SOURCES, PRUNED = ".keys", ".sources", ".pruned"
 MAX_NAME = 200  # bytes of a file's name, of the 255 that file systems take
@@ -40,13 +42,17 @@ class Results:
             raise ResultError(f"{folder} cannot be used for results: {error.strerror}") from None
 
     def reusable(self, name: str, keys: Mapping[str, str], protection: str) -> dict[str, ExerciseGrade]:
-        """The stored grades of those exercises for which nothing has changed since."""
+        """The stored grades of those exercises for which nothing has changed since.
+
+        Raises:
+            ResultError: a later version of this program wrote the grade, which this one would write over.
+        """
         try:
-            stored = json.loads((self.folder / KEYS / f"{file_name(name)}.json").read_bytes())
             text = (self.folder / f"{file_name(name)}.json").read_bytes()
+            grade = from_json(json.loads(text))
+            stored = json.loads((self.folder / KEYS / f"{file_name(name)}.json").read_bytes())
             if stored["result"] != digest(text):
                 return {}
-            grade = from_json(json.loads(text))
             if grade.protection != protection:
                 return {}
             return {
@@ -54,8 +60,18 @@ class Results:
                 for e in grade.exercises
                 if stored["exercises"].get(e.name) == keys.get(e.name, "") and e.graded
             }
+        except TooNew as error:
+            raise ResultError(f"{self.folder / file_name(name)}.json: {error} (--force grades anew.)") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}
+
+    def as_kept(self, grade: Grade) -> Grade:
+        """A grade that was reused, with the time and the versions that it was made with."""
+        try:
+            kept = from_json(json.loads((self.folder / f"{file_name(grade.submission)}.json").read_bytes()))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return grade
+        return replace(grade, graded_at=kept.graded_at, versions=kept.versions)
 
     def write(self, grade: Grade, keys: Mapping[str, str], submission: Submission | None = None) -> None:
         """Writes a grade, then its keys, so that a crash in between costs a regrade and nothing else."""
@@ -112,6 +128,8 @@ def read_results(folder: Path) -> list[Grade]:
     for path in sorted(folder.glob("[!.]*.json")):
         try:
             grades.append(from_json(json.loads(path.read_bytes())))
+        except TooNew as error:
+            raise ResultError(f"{path}: {error}") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ResultError(f"{path} is no grade: {error}") from None
     return grades
@@ -136,6 +154,16 @@ def keys(course: Course, exercises: Iterable[Exercise], submission: Submission) 
     return {
         exercise.name: digest(f"{handed_in} {exercise_digest(course, exercise)}".encode()) for exercise in exercises
     }
+
+
+def stamped(grade: Grade, course: Course, exercises: Iterable[Exercise]) -> Grade:
+    """A grade with when and with which versions it was made: of the program, its libraries, the course, the suites."""
+    files = [path for exercise in exercises for path in course.depends_on(exercise.name)]
+    own = {
+        "course": _contents([course.root / "course.toml"])[:12],
+        "suites": digest(_contents(dict.fromkeys(files)))[:12],
+    }
+    return replace(grade, graded_at=now(), versions=in_use() | own)
 
 
 def file_name(name: str) -> str:

@@ -1,0 +1,115 @@
+"""Files that outlive a version: what they say of when and with what they were made, and what is said of later ones."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from course_copy import ROOT, copy_course
+
+from autograder import __version__
+from autograder.authoring.browser import MEMORY, Address
+from autograder.batch.results import ResultError, Results, read_results
+from autograder.course import CourseError, load_course
+from autograder.diagnosis.fingerprints import read
+from autograder.grades import FORMAT, Grade, as_json
+from autograder.loop.state import STATE, load
+from autograder.versions import in_use, now
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A course of one exercise."""
+    return copy_course(tmp_path / "course", ["softmax"])
+
+
+def grade(course, *more, **environment):
+    """The real command on an untouched stub, and the grade's text."""
+    out = course.root / "results"
+    command = [sys.executable, "-P", "-m", "autograder", "grade", "exercises/softmax.py", "--out", str(out), *more]
+    done = subprocess.run(
+        command, cwd=course.root, capture_output=True, text=True, check=False, env=environment or None
+    )
+    return done, (out / "softmax.json").read_text(encoding="utf-8")
+
+
+def test_a_grade_says_when_and_with_what_it_was_made(course):
+    """And keeps that when it is used again; the suites' digest follows the suites, and nothing else differs."""
+    done, first = grade(course)
+    assert done.returncode == 0, done.stderr
+    data = json.loads(first)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", data["graded_at"])
+    assert data["versions"].items() >= in_use().items()
+    assert data["versions"]["autograder"] == __version__
+    assert grade(course)[1] == first
+    shown = subprocess.run(
+        [sys.executable, "-P", "-m", "autograder", "report", "results", "--report", "student"],
+        cwd=course.root, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert data["graded_at"] in shown
+    hidden = course.suite("softmax", "hidden")
+    hidden.write_text(hidden.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    again = json.loads(grade(course)[1])
+    assert again["versions"]["suites"] != data["versions"]["suites"]
+    assert again["versions"]["course"] == data["versions"]["course"]
+    for told in (data, again):
+        del told["graded_at"], told["versions"]
+    assert again == data
+
+
+def test_two_runs_can_be_compared_byte_for_byte(monkeypatch):
+    """As reproducible builds do it; and without it, it is the time."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert now() == "1970-01-01T00:00:00Z"
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert now() > "2026"
+
+
+LATER = rf"has format \d+, and autograder {re.escape(__version__)} reads up to \d: a later version wrote it"
+
+
+def test_a_later_grade_is_neither_read_nor_written_over(tmp_path):
+    """A report refuses it with a sentence, and so does grading into the same folder."""
+    (tmp_path / "ada.json").write_text(json.dumps({**as_json(Grade("ada", ())), "format": FORMAT + 1}))
+    with pytest.raises(ResultError, match=LATER):
+        read_results(tmp_path)
+    (tmp_path / ".keys").mkdir()
+    text = (tmp_path / "ada.json").read_bytes()
+    from autograder.files import digest
+
+    (tmp_path / ".keys" / "ada.json").write_text(json.dumps({"result": digest(text), "exercises": {}}))
+    with pytest.raises(ResultError, match="--force grades anew"):
+        Results(tmp_path).reusable("ada", {}, "full")
+
+
+def test_a_later_course_state_and_fingerprints(course):
+    """Each is one sentence, and an older one is read as ever."""
+    assert load(course).at == ""
+    state = course.root / STATE
+    state.parent.mkdir()
+    state.write_text('{"format": 2, "at": "softmax", "exercises": {}}')
+    with pytest.raises(CourseError, match=LATER):
+        load(course)
+    state.write_text('{"at": "softmax", "exercises": {}}')
+    assert load(course).at == "softmax"
+    fingerprints = course.root / "softmax.json"
+    fingerprints.write_text('{"format": 2, "right": {}, "mistakes": []}')
+    with pytest.raises(CourseError, match=LATER):
+        read(fingerprints)
+    (course.root / MEMORY).write_text('format = 2\nurl = "https://github.com/ada/llm"\n')
+    with pytest.raises(CourseError, match=LATER):
+        Address.kept(course.root)
+    table = course.root / "course.toml"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("format = 1", "format = 2") + "[something_new]\n", encoding="utf-8")
+    with pytest.raises(CourseError, match=LATER):
+        load_course(course.root)
+    table.write_text(text.replace("format = 1", ""), encoding="utf-8")
+    assert load_course(course.root).names == ("softmax",)
+
+
+def test_what_is_written_has_a_number():
+    """In this repository, and in what the program writes."""
+    assert re.search(r"^format = 1\b", (ROOT / "course.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert as_json(Grade("ada", ()))["format"] == FORMAT
