@@ -270,6 +270,15 @@ def test_the_disk_is_full(tmp_path):
     assert "is full. Make room" in explain(said, tmp_path, "3.12")
 
 
+def test_no_environment_is_begun_where_it_will_not_fit(home, monkeypatch, capsys):
+    """Said before `.venv` is made: what fails in the middle of that says nothing of the disk."""
+    shutil.rmtree(home / ".venv")
+    monkeypatch.setattr("autograder.setup.main.GIGABYTES", 1e9)
+    assert main([], home) == 1
+    assert "Make room there" in capsys.readouterr().err
+    assert not (home / ".venv").exists()
+
+
 def older_python():
     """A Python that is too old, where there is one."""
     found = [shutil.which(f"python{OLDER}"), *sorted(Path.home().glob(f".pyenv/versions/{OLDER}.*/bin/python"))]
