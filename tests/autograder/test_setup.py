@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -214,8 +215,9 @@ def test_control_c(home, tmp_path):
             f"sys.exit(main(['--torch-index', 'cuda'], Path({str(home)!r})))"
         )
         process = subprocess.Popen(
-            [sys.executable, "-c", code], env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True
-        )
+            [sys.executable, "-c", code], env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` has it ignored
+        )  # fmt: skip
         connection, _ = silent.accept()  # pip asks, and waits
         os.killpg(process.pid, 2)
         _, error = process.communicate(timeout=60)
