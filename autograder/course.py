@@ -27,7 +27,7 @@ class GraderError(Exception):
 
 
 class CourseError(Exception):
-    """The course's own files are wrong; the message says where and how."""
+    """The course's own files, or what was asked of it, make no sense; the message says where and why."""
 
 
 @dataclass(frozen=True)

@@ -116,12 +116,12 @@ class Grader:
         """Points and words, without hints."""
         name, session = run.exercise.name, run.session
         explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call)
-        if session.loading_trouble and not session.calls:
-            trouble = session.loading_trouble
+        if session.loading_failure and not session.calls:
+            failure = session.loading_failure
             status: ExerciseStatus = "error"
-            if trouble.kind in ("timeout", "crashed"):
-                status = cast(ExerciseStatus, trouble.kind)
-            why = contained(lambda: explainer.loading(trouble), Explanation(f"{name}.py could not be loaded."))
+            if failure.kind in ("timeout", "crashed"):
+                status = cast(ExerciseStatus, failure.kind)
+            why = contained(lambda: explainer.loading(failure), Explanation(f"{name}.py could not be loaded."))
             return self._ungraded(name, status, *why)
         none = [_NO_WORDS] * len(run.outcomes)
         words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)
@@ -203,7 +203,7 @@ def _result(outcome: Outcome, why: Explanation) -> TestResult:
 
 
 def _status(outcomes: Iterable[Outcome]) -> ExerciseStatus:
-    kinds = [outcome.error.trouble.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
+    kinds = [outcome.error.failure.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
     if kinds:
         return "timeout" if "timeout" in kinds else "crashed"
     return "passed" if all(outcome.status == "passed" for outcome in outcomes) else "failed"

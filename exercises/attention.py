@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Dot-product attention
 #
-# A word means little without its neighbours: in *"the cat slept because it was tired"*, what is *it*? Attention lets
+# A word means little without its neighbors: in *"the cat slept because it was tired"*, what is *it*? Attention lets
 # every word look at all others and take along what it needs. It is a look-up in a dictionary, only soft: a *query* is
 # compared with every *key*, and what comes back is not one *value* but a mixture of all, weighted by how well each key
 # answers the query.

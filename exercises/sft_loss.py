@@ -97,7 +97,7 @@ def sft_loss(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int = -10
 # ## What you have built
 #
 # The picture shows a little network learning five answers with your loss. Each cell is a token; its color is how badly
-# it was predicted. Prompts are grey: nobody asked the network to predict them, and the grey curve shows that it does
+# it was predicted. Prompts are gray: nobody asked the network to predict them, and the gray curve shows that it does
 # not learn to.
 
 # %%
@@ -149,7 +149,7 @@ if __name__ == "__main__":
         return losses
 
     def draw_tokens(axes: plt.Axes, losses: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> object:
-        """A table of words: answers in the color of their losses, prompts in grey, padding left out."""
+        """A table of words: answers in the color of their losses, prompts in gray, padding left out."""
         shown = torch.where(labels != -100, losses, torch.nan)
         colors = axes.imshow(shown, cmap="YlOrRd", vmin=0, vmax=4, aspect="auto")
         for row, place in (ids != PADDING).nonzero().tolist():

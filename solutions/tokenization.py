@@ -13,7 +13,7 @@
 # **Bytes.** UTF-8 writes every text of the world as bytes, numbers from 0 to 255: `a` is one byte, `é` is two, `🙂` is
 # four. So 256 tokens are enough for any text, and what remains is to make texts shorter.
 #
-# **Training** repeats one step: count all pairs of neighbouring tokens, take the most frequent pair, and merge it into
+# **Training** repeats one step: count all pairs of neighboring tokens, take the most frequent pair, and merge it into
 # one new token wherever it stands:
 #
 # $$(l^*, r^*) = \arg\max_{(l,\,r)} \; \#\{\, t : x_t = l,\; x_{t+1} = r \,\}$$
@@ -62,8 +62,8 @@ def byte_tokens(text: str) -> list[bytes]:
 
 # %%
 def count_pairs(tokens: list[bytes]) -> Counter[tuple[bytes, bytes]]:
-    """How often each pair of neighbours occurs: `[b"a", b"b", b"a", b"b"]` has (a, b) twice and (b, a) once."""
-    # `pairwise` gives the neighbours, two at a time: first and second, second and third, ... What counts them?
+    """How often each pair of neighbors occurs: `[b"a", b"b", b"a", b"b"]` has (a, b) twice and (b, a) once."""
+    # `pairwise` gives the neighbors, two at a time: first and second, second and third, ... What counts them?
     return Counter(pairwise(tokens))  # FINISH ME
 
 
@@ -72,7 +72,7 @@ def merge_pair(tokens: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
 
     Args:
         tokens: n tokens; they are left as they are.
-        pair: the two neighbours to merge.
+        pair: the two neighbors to merge.
 
     Returns:
         A new list of at most n tokens that holds the same bytes.

@@ -1,7 +1,7 @@
 """Generated mutants of the solutions, and which of them the hidden suites kill.
 
 A mutant is a solution with one small change: an operator, a constant, a comparison, an argument, a keyword, a
-condition, a statement, a function for its neighbour. Every mutant must lose points, but for those that are equivalent,
+condition, a statement, a function for its neighbor. Every mutant must lose points, but for those that are equivalent,
 which `tests/mutants/NAME.toml` lists with the reason why. Tools that mutate whole projects start a test run for each
 mutant; here a warm grader takes well under a second for one.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from autograder.course import Course, load_course
 from autograder.grades import ExerciseGrade, Grade
@@ -29,6 +29,18 @@ class Job:
     submission: Submission
     known: Mapping[str, ExerciseGrade] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
+
+
+class Graded(NamedTuple):
+    """A job that is done.
+
+    Attributes:
+        fresh: whether it was graded now; else its stored grade was reused.
+    """
+
+    job: Job
+    grade: Grade
+    fresh: bool
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from autograder.diagnosis.traced import Made, steps_of
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
 from autograder.isolation.between.importer import MemoryImporter
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
-from autograder.isolation.near.remote import Trouble
+from autograder.isolation.near.remote import Failure
 from autograder.suites.randomness import own_random_numbers, seed
 
 KEPT = 20_000  # signatures of one version: a few megabytes
@@ -65,16 +65,16 @@ class Variant:
                 for place, (key, call, *_) in enumerate(calls):
                     if place in needed and (request := _translated(call.request, stand_ins)) is not None:
                         seed(int(key, 16) + salt)
-                        value, trouble, changed = _perform(executor, request)
-                        if trouble is None:
+                        value, failure, changed = _perform(executor, request)
+                        if failure is None:
                             pairs = zip(handles(call.value), handles(value), strict=False)
                             stand_ins.update({theirs.id: ours for theirs, ours in pairs})
                         if key not in self.known:
-                            self.known[key] = signature(value, trouble, changed)
+                            self.known[key] = signature(value, failure, changed)
                     if asked[place] and key in self.known:
                         yield key, self.known[key]
             finally:
-                executor.pretences.close()
+                executor.pretenses.close()
 
     def _load(self) -> ModuleType:
         if self._module is None:
@@ -139,18 +139,18 @@ class Trace:
             try:
                 for index, (key, call, *_) in enumerate(calls):
                     if index in wanted and (request := translated.request(call.request)) is not None:
-                        points, trouble, _ = _perform(executor, recording(self._variant.name, key))
-                        if trouble is not None:
+                        points, failure, _ = _perform(executor, recording(self._variant.name, key))
+                        if failure is not None:
                             return {}
                         self.points = [tuple(point) for point in points]
-                        value, trouble, changed = _perform(executor, request)
-                        if trouble is None:
+                        value, failure, changed = _perform(executor, request)
+                        if failure is None:
                             translated.learn(call.value, value)
-                        raised = None if trouble is None else ("", 0, "")
+                        raised = None if failure is None else ("", 0, "")
                         steps, *_ = _perform(executor, taken())
-                        made[key] = Made(list(steps_of(points, steps)), signature(value, trouble, changed), raised)
+                        made[key] = Made(list(steps_of(points, steps)), signature(value, failure, changed), raised)
             finally:
-                executor.pretences.close()
+                executor.pretenses.close()
         return made
 
 
@@ -174,19 +174,19 @@ def _installed(sources: Mapping[str, str]) -> Iterator[None]:
         importer.remove()
 
 
-def _perform(executor: Executor, request: Request) -> tuple[Any, Trouble | None, list[str]]:
+def _perform(executor: Executor, request: Request) -> tuple[Any, Failure | None, list[str]]:
     """As the far side does it: on copies, and with plain values back."""
     try:
         copied = Request(*decode(encode(tuple(request)), executor.resolve))
         value, changed = executor.execute(copied)
         return decode(encode(value, executor.refer, executor.modules)), None, changed
     except Missing as missing:
-        return None, Trouble("missing", message=str(missing)), []
+        return None, Failure("missing", message=str(missing)), []
     except WireError:
-        return None, Trouble("raised"), []
+        return None, Failure("raised"), []
     except Exception as error:  # a known mistake may fail in any way
         bases = tuple(base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins")
-        return None, Trouble("raised", bases=bases), []
+        return None, Failure("raised", bases=bases), []
 
 
 def _translated(request: Request, stand_ins: Mapping[int, Handle]) -> Request | None:

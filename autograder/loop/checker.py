@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from autograder.course import Course, CourseError, Exercise, GraderError
 from autograder.grades import ExerciseGrade
-from autograder.isolation.near.worker import Cancelled, Worker, WorkerError, start_worker
+from autograder.isolation.near.worker import Canceled, Worker, WorkerError, start_worker
 from autograder.submission import Submission
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Checker:
                     self._answer(work.number, self._warm.grade(self._worker, work))
                 else:
                     self._warm.get_ready(self._worker, work)
-            except Cancelled:
+            except Canceled:
                 pass
             except (GraderError, CourseError) as error:
                 if isinstance(error, WorkerError):
@@ -128,7 +128,7 @@ class _Warm:
                 passed = [name for name, grade in found.items() if grade.status == "passed"]
                 grade = grader.grade_exercise(job.submission, exercise, passed)
                 if worker.is_stopped():
-                    raise Cancelled  # some of its calls were never answered
+                    raise Canceled  # some of its calls were never answered
                 self.known[exercise.name] = (key, grade)
             found[exercise.name] = self.known[exercise.name][1]
         return found[job.exercise.name]

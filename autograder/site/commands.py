@@ -8,6 +8,7 @@ from typing import Any
 
 from autograder.batch.cores import available
 from autograder.course import LEVELS, Course
+from autograder.exits import OK
 
 
 def add_commands(commands: Any) -> None:
@@ -46,7 +47,7 @@ def _release(options: argparse.Namespace, course: Course) -> int:
         said=print,
     )
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
-    return 0
+    return OK
 
 
 def _site(options: argparse.Namespace, course: Course) -> int:
@@ -54,4 +55,4 @@ def _site(options: argparse.Namespace, course: Course) -> int:
 
     build(course, options.folder, address=options.url, processes=len(available()))
     print(f"Open {options.folder / 'index.html'} in a browser.")
-    return 0
+    return OK

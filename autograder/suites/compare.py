@@ -126,12 +126,12 @@ def assert_raises_value_error(function: Callable[..., Any], *args: Any, **kwargs
     try:
         got = function(*args, **kwargs)
     except ValueError as error:
-        if isinstance(error, StudentError) and len(error.trouble.message.split()) < 2:
+        if isinstance(error, StudentError) and len(error.failure.message.split()) < 2:
             text = "the ValueError does not say why, in a sentence"
             raise Mismatch(text, None, None, kind=text) from None
         return
     except StudentError as error:
-        kind = error.trouble.type_name
+        kind = error.failure.type_name
         wanted = "instead of a ValueError that says why"
         raise Mismatch(f"it raised {kind} {wanted}", None, None, kind=f"it raised something else {wanted}") from None
     returned, wanted = describe_kind(got), "instead of raising a ValueError"
@@ -172,7 +172,7 @@ def _numbers(value: Any, left: list[int]) -> Any:
 
 
 def rounding(got: Any) -> float:
-    """Half the distance between neighbouring numbers near 1, in the dtype of `got`, but never coarser than float32."""
+    """Half the distance between neighboring numbers near 1, in the dtype of `got`, but never coarser than float32."""
     dtype = as_numpy(got).dtype
     fine = dtype == np.float64 or not np.issubdtype(dtype, np.floating)
     return float(np.finfo(np.float64 if fine else np.float32).eps) / 2

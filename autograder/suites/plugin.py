@@ -174,7 +174,7 @@ class InputsAreLeftAlone(pytest.Item):
                 argument = call.changed[0]
                 which = f"argument {int(argument) + 1}" if argument.isdigit() else f"`{argument}`"
                 raise AssertionError(f"`{call.name}` changed its input ({which}) in place. Work on a copy.")
-        if not any(call.trouble is None for call in bench.calls):
+        if not any(call.failure is None for call in bench.calls):
             raise AssertionError("No call has returned yet.")
 
 

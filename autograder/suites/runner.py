@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
@@ -110,6 +111,8 @@ class Suites:
             "unraisableexception",
         ]
         arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
+        for path in paths:  # else pytest takes what this process has loaded under that name, however old
+            sys.modules.pop(".".join(path.relative_to(course.root).with_suffix("").parts), None)
         self._examples = Examples()
         config = prepare_config([*arguments, *map(str, paths)], [self, self._examples])
         config.stash[BENCH] = self._bench

@@ -159,7 +159,7 @@ def fine(): return 1
             student.deaf()
     with pytest.raises(Stopped):
         student.fine()
-    assert session.loading_trouble.kind == "timeout"
+    assert session.loading_failure.kind == "timeout"
 
 
 @pytest.mark.parametrize(
@@ -198,10 +198,10 @@ def test_forged_messages_are_a_crash_of_the_forger(load, frame):
     assert caught.value.failure.kind == "crashed"
 
 
-def test_loading_trouble_is_told_once(load):
+def test_loading_failure_is_told_once(load):
     """A module that does not load is loaded once, and every call says so."""
     session, student = load("x = 1\ndef f(:\n")
-    assert session.loading_trouble.syntax[:2] == ("student.py", 2)
+    assert session.loading_failure.syntax[:2] == ("student.py", 2)
     with pytest.raises(Stopped):
         student.f()
     assert not session.calls

@@ -33,12 +33,12 @@ from autograder.reports import (
     student,
 )
 from autograder.reports.changes import changes
-from autograder.reports.formats import FORMATS, check_wishes, read_course_results, write_report
+from autograder.reports.formats import FORMATS, check_specs, list_formats, read_course_results, write_report
 from autograder.reports.gradebook import Entry, gradebook, plain
 from autograder.reports.gradescope_zip import write_zip
-from autograder.reports.places import troubles
+from autograder.reports.places import annotations_of
 from autograder.reports.statistics import items, mistakes
-from autograder.reports.terminal import print_grades, print_reading, print_trouble
+from autograder.reports.terminal import print_failures, print_grades, print_reading
 from autograder.submission import Submission
 
 FORMATS_HERE = Path(__file__).parent / "formats"
@@ -100,7 +100,7 @@ def test_junit_is_what_its_schema_says(course, graded):
 
 def test_annotations_stand_at_the_students_lines(course, graded):
     """A failure points at the line that raised or does not parse, or at its function; fresh work is left in peace."""
-    lines = {name: {(t.file, t.line) for t in troubles(grade)} for name, grade in graded.items()}
+    lines = {name: {(t.file, t.line) for t in annotations_of(grade)} for name, grade in graded.items()}
     assert ("exercises/softmax.py", 3) in lines["raises"]
     assert lines["broken"] == {("exercises/softmax.py", 1)}
     source = course.solution("softmax").read_text(encoding="utf-8").splitlines()
@@ -125,7 +125,7 @@ def test_no_text_becomes_a_command(course):
     shown = Console(file=out, width=200, force_terminal=True)
     print_grades(shown, [nasty()])
     print_reading(shown, [nasty(), replace(nasty(), unreadable=NASTY)])
-    print_trouble(shown, nasty().exercises[0], whole=True)
+    print_failures(shown, nasty().exercises[0], whole=True)
     for said in (commands, text, xml, re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())):
         assert not re.search(r"^\s*(?:::|##\[)(?!error file=exercises)", said, re.MULTILINE)
         assert "##[" not in said
@@ -464,12 +464,19 @@ def test_results_of_another_course(course, tmp_path):
         read_course_results(course, tmp_path / "empty")
 
 
+def test_the_page_lists_every_format(course):
+    """The table of docs/reports.md and `report --formats` have what there is, and nothing else."""
+    page = (course.root / "docs" / "reports.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(FORMATS)
+    assert [line.split()[0] for line in list_formats().splitlines()] == list(FORMATS)
+
+
 def test_reports_are_whole_or_not_at_all(course, tmp_path):
     """What cannot be written is said; every format can be."""
     with pytest.raises(GraderError, match="could not be written"):
         write_report("csv=/dev/null/x.csv", course, plain([made("a", 1)]))
     for name in set(FORMATS) - {"classroom50"}:  # needs its runner's environment
-        check_wishes([name])
+        check_specs([name])
         write_report(f"{name}={tmp_path / name}", course, plain([made("a", 1)]))
         assert (tmp_path / name).is_file()
     assert not list(tmp_path.glob(".*.new"))

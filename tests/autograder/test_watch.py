@@ -13,7 +13,7 @@ from tmux import HAS_TMUX, terminal
 from autograder.authoring.skeleton import stub
 from autograder.course import holes, load_course, marked_answers
 from autograder.isolation.near.remote import RemoteModule, Session, Stopped
-from autograder.isolation.near.worker import Cancelled, ForkingWorker, SpawningWorker
+from autograder.isolation.near.worker import Canceled, ForkingWorker, SpawningWorker
 from autograder.loop.checker import Checker, Job
 from autograder.loop.keys import keys_in
 from autograder.loop.state import STATE, Memory, load, save
@@ -222,9 +222,9 @@ def test_a_hanging_call_is_stopped(stoppable):
     timer.start()
     with pytest.raises(Stopped):
         module.hang()
-    assert session.calls[-1].trouble.kind in ("timeout", "crashed")
+    assert session.calls[-1].failure.kind in ("timeout", "crashed")
     assert stoppable.is_stopped()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         module.f(1)
     stoppable.resume()
     again = Session(stoppable, "echo", {"echo": "def f(x): return x\n"})

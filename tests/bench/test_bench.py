@@ -59,7 +59,7 @@ class Unprotected:
     """A session that runs the submission right here: no process, lock or wire. What isolation is measured against."""
 
     def __init__(self, name, sources):
-        self.name, self.calls, self.definitions, self.loading_trouble = name, [], {}, None
+        self.name, self.calls, self.definitions, self.loading_failure = name, [], {}, None
         importer = MemoryImporter(sources)
         importer.install()
         module = __import__(name)

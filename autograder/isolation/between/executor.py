@@ -49,7 +49,7 @@ class Executor:
     modules: Mapping[str, ModuleType]
     objects: list[Any] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)  # id(object) to its place
-    pretences: ExitStack = field(default_factory=ExitStack)
+    pretenses: ExitStack = field(default_factory=ExitStack)
     recorder: Recorder | None = None
 
     def refer(self, value: object) -> Handle:
@@ -133,11 +133,11 @@ class Executor:
 
     def pretend(self, answers: Mapping[str, Any]) -> None:
         """Makes functions give fixed answers, as `{"torch.cuda.is_available": True}`; no answers: the truth again."""
-        self.pretences.close()
+        self.pretenses.close()
         for dotted, answer in answers.items():
             path, _, name = dotted.rpartition(".")
             owner = _locate(path)
-            self.pretences.callback(setattr, owner, name, getattr(owner, name))
+            self.pretenses.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, _constant(answer))
 
 

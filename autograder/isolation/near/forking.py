@@ -15,7 +15,7 @@ from autograder.isolation.between.messages import FULL, End, Import, Spawn, Spaw
 from autograder.isolation.between.wire import WireError, decode, encode
 from autograder.isolation.near.protocols import (
     ENVIRONMENT,
-    Cancelled,
+    Canceled,
     Died,
     MissingLibraryError,
     OutOfTime,
@@ -64,7 +64,7 @@ class ForkingWorker:
     def child(self) -> ForkedChild:
         """See `Worker`."""
         if self.is_stopped():
-            raise Cancelled
+            raise Canceled
         self._wait_for_imports()
         try:
             ours, theirs = socket.socketpair()

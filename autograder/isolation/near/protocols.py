@@ -1,4 +1,4 @@
-"""What starts and ends the processes that run student code: the contract that each way to do it fulfils."""
+"""What starts and ends the processes that run student code: the contract that each way to do it fulfills."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Died(Exception):
         self.status = status
 
 
-class Cancelled(KeyboardInterrupt):
+class Canceled(KeyboardInterrupt):
     """The work was stopped from outside. Like Ctrl-C, it goes through pytest and hypothesis without being judged."""
 
 
@@ -95,7 +95,7 @@ class Worker(Protocol):
 
         Raises:
             WorkerError: there is none.
-            Cancelled: it was stopped, and not resumed.
+            Canceled: it was stopped, and not resumed.
         """
 
     def stop(self) -> None:

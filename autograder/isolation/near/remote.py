@@ -13,8 +13,7 @@ from autograder.isolation.between.wire import Handle, WireError
 from autograder.isolation.near.failures import Stopped, StudentError, Unfit
 from autograder.isolation.near.session import Call, Session
 
-Trouble = Failure  # its old name
-__all__ = ["Call", "Failure", "Remote", "RemoteModule", "Session", "Stopped", "StudentError", "Trouble", "Unfit"]
+__all__ = ["Call", "Failure", "Remote", "RemoteModule", "Session", "Stopped", "StudentError", "Unfit"]
 
 
 class RemoteModule:
