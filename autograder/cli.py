@@ -105,7 +105,7 @@ def _check(options: argparse.Namespace, course: Course) -> int:
     exercises = course.select(options.exercises)
     from autograder.grades import as_json
     from autograder.loop.grader import check
-    from autograder.reports.gradebook import plain
+    from autograder.reports.gradebook import without_policy
     from autograder.reports.terminal import print_check
 
     grade = check(course, exercises, force=options.force)
@@ -113,7 +113,7 @@ def _check(options: argparse.Namespace, course: Course) -> int:
         print(json.dumps(as_json(grade), indent=2))
     else:
         print_check(open_console(options.plain), course, grade)
-    write_reports(options.report, course, plain([grade]))
+    write_reports(options.report, course, without_policy([grade]))
     unfinished = {"passed"} if options.strict else {"passed", "not_started"}
     return OK if all(exercise.status in unfinished for exercise in grade.exercises) else BELOW
 
@@ -128,7 +128,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     from autograder.grades import as_json
     from autograder.isolation.near.protection import strongest
     from autograder.reports.formats import check_specs, write_reports
-    from autograder.reports.gradebook import plain
+    from autograder.reports.gradebook import without_policy
     from autograder.reports.terminal import print_grades, print_others, print_reading, print_refused, progress
     from autograder.term.admission import admit
     from autograder.term.results import remember_assignment
@@ -176,7 +176,7 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
                 print(f"Moved the grades of {len(others)} other submissions to {results.prune(others)}.")
             else:
                 print_others(console, others)
-    write_reports(options.report, course, plain(ordered))
+    write_reports(options.report, course, without_policy(ordered))
     failures += [f"{grade.submission}: {grade.notes[-1]}" for grade in ordered if not grade.graded]
     for failure in failures:
         print(failure, file=sys.stderr)

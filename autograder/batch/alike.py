@@ -18,7 +18,7 @@ def alike(jobs: Iterable[Job]) -> tuple[list[Job], dict[str, list[Job]]]:
     followers: dict[str, list[Job]] = {}
     for job in jobs:
         same = tuple(sorted(job.keys.items()))
-        if not same or set(job.keys) <= set(job.known) or first.setdefault(same, job) is job:
+        if not same or set(job.keys) <= set(job.reusable) or first.setdefault(same, job) is job:
             leaders.append(job)
         else:
             followers.setdefault(first[same].submission.name, []).append(job)

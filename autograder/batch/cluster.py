@@ -36,7 +36,7 @@ def grade_on(address: str, setting: Setting, jobs: Iterable[Job], processes: int
     """
     waiting: deque[Job] = deque()
     for job in jobs:
-        if set(setting.exercises) <= set(job.known):
+        if set(setting.exercises) <= set(job.reusable):
             yield Graded(job, reused(setting, job), fresh=False)
         else:
             waiting.append(job)

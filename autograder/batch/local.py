@@ -40,7 +40,7 @@ def grade_all(setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator
     """
     waiting: deque[Job] = deque()
     for job in jobs:
-        if set(setting.exercises) <= set(job.known):
+        if set(setting.exercises) <= set(job.reusable):
             yield Graded(job, reused(setting, job), fresh=False)
         else:
             waiting.append(job)

@@ -124,7 +124,7 @@ _NO_HISTORY = _ObjectHistory("", "", frozenset())
 def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
     """Each call with its key."""
     histories: dict[int, _ObjectHistory] = {}
-    state = ""  # a digest of what was done to libraries and pretended, which later calls may depend on
+    state = ""  # a digest of what was done to libraries and patched, which later calls may depend on
     result = []
     for call, group in zip(calls, groups(calls), strict=True):
         request = call.request
@@ -136,7 +136,7 @@ def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
         except WireError:
             continue
         key = hashlib.sha256(data).hexdigest()[:24]
-        if request.kind == "pretend" and not request.kwargs:
+        if request.kind == "patch" and not request.kwargs:
             state = ""
         elif sets_the_scene(call):
             state = hashlib.sha256(encode((request.kind, *plain))).hexdigest()[:24]
@@ -151,10 +151,10 @@ def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
 
 
 def sets_the_scene(call: Call) -> bool:
-    """Whether it may change what later calls give without an object that they share: it pretends, or sets a library."""
+    """Whether it may change what later calls give without an object that they share: it patches, or sets a library."""
     request = call.request
     shared = handles((request.args, dict(request.kwargs), call.value))
-    return request.kind == "pretend" or (call.of_library and not any(shared))
+    return request.kind == "patch" or (call.of_library and not any(shared))
 
 
 def signature(value: Any, failure: Failure | None, changed: Sequence[str]) -> Signature:

@@ -14,7 +14,7 @@ from autograder.authoring.skeleton import stub
 from autograder.course import holes, load_course, marked_answers
 from autograder.isolation.near.remote import RemoteModule, Session, Stopped
 from autograder.isolation.near.worker import Canceled, ForkingWorker, SpawningWorker
-from autograder.loop.checker import Checker, Job
+from autograder.loop.checker import Checker, CheckJob
 from autograder.loop.keys import keys_in
 from autograder.loop.state import STATE, Memory, load, save
 from autograder.loop.watch import Check, Lesson, Picture, Quit, Warm, Watch
@@ -246,13 +246,13 @@ def test_only_the_newest_text_is_answered(small, solution):
     try:
         for number in range(1, 9):
             text = right if number == 8 else hangs
-            checker.check(Job(number, exercise, Submission("student", {"softmax": text})))
+            checker.check(CheckJob(number, exercise, Submission("student", {"softmax": text})))
             time.sleep(0.05 * number)
         assert done.acquire(timeout=120)
         assert list(answers) == [8]
         assert answers[8].status == "passed"
         wrong = Submission("student", {"softmax": right.replace(*SUM)})
-        checker.check(Job(9, exercise, wrong))
+        checker.check(CheckJob(9, exercise, wrong))
         assert done.acquire(timeout=120)
         assert answers[9].status == "failed"
     finally:
@@ -267,7 +267,7 @@ def test_no_state_leaks_between_saves(small):
     finds = leaves.replace("np.left = 1", "assert not hasattr(np, 'left')")
     try:
         for number, text in enumerate((leaves, finds)):
-            checker.check(Job(number, small.exercise("softmax"), Submission("student", {"softmax": text})))
+            checker.check(CheckJob(number, small.exercise("softmax"), Submission("student", {"softmax": text})))
             assert done.acquire(timeout=120)
     finally:
         checker.close()
@@ -297,7 +297,7 @@ def test_a_file_half_filled_is_judged(small, solution, tmp_path, who_knows):
     try:
         for number, source in enumerate((stub(text), half)):
             course.stub("softmax").write_text(source)
-            job = Job(number, course.exercise("softmax"), Submission("student", {"softmax": source}))
+            job = CheckJob(number, course.exercise("softmax"), Submission("student", {"softmax": source}))
             checker.check(job)
             assert done.acquire(timeout=120)
     finally:

@@ -147,7 +147,7 @@ def _exists(name):
 def test_best_device(pretrained_model):
     """Ask for CUDA first, then for MPS; the CPU is for machines that have neither. The result is a `torch.device`."""
     for cuda, mps, expected in ((0, 0, "cpu"), (0, 1, "mps"), (1, 0, "cuda"), (1, 1, "cuda")):
-        with pretrained_model.pretending(machine(bool(cuda), bool(mps))):
+        with pretrained_model.patched(machine(bool(cuda), bool(mps))):
             got = pretrained_model.best_device()
         if not isinstance(got, torch.device):
             raise Mismatch("it returned something else than a `torch.device`", got, torch.device(expected))
@@ -212,11 +212,11 @@ def test_device_is_used(pretrained_model):
 @points(0.25, "Without a device, the best one is taken")
 def test_default_device(pretrained_model):
     """No `device` means `best_device()`: the accelerator where there is one, the CPU where there is nothing else."""
-    with pretrained_model.pretending(machine(cuda=False, mps=False)):
+    with pretrained_model.patched(machine(cuda=False, mps=False)):
         model, _ = load(pretrained_model, tiny_checkpoint())
         assert_equal(place(pretrained_model, model), (CPU, torch.float32))
     for kind in ("cuda", "mps"):
-        with pretrained_model.pretending(machine(cuda=kind == "cuda", mps=kind == "mps")):
+        with pretrained_model.patched(machine(cuda=kind == "cuda", mps=kind == "mps")):
             try:
                 model, _ = load(pretrained_model, tiny_checkpoint())
                 found = attribute(pretrained_model, model, "device").type

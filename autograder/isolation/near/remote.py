@@ -42,13 +42,13 @@ class RemoteModule:
         return Remote(self._perform, (LIBRARY + name,))
 
     @contextmanager
-    def pretending(self, answers: Mapping[str, Any]) -> Iterator[None]:
+    def patched(self, answers: Mapping[str, Any]) -> Iterator[None]:
         """While it lasts, functions over there give fixed answers, as `{"torch.cuda.is_available": True}`."""
-        self._perform(Request("pretend", (), (), answers))
+        self._perform(Request("patch", (), (), answers))
         try:
             yield
         finally:
-            self._perform(Request("pretend", ()))
+            self._perform(Request("patch", ()))
 
 
 class Remote:
