@@ -109,8 +109,8 @@ class Grade:
         notes: what is to be said about the submission as a whole, in sentences.
         unreadable: why nothing that was handed in could be used; empty where something was. Such a grade says nothing
             about anybody's work, and stays out of means.
-        graded_at: when, as 2027-01-31T20:15:00Z; empty until somebody keeps the grade. Two runs differ in it alone.
-        versions: of the program, what it uses, the course and the suites, by name.
+        versions: of the program, what it uses, the course and the suites, by name; none until it is kept.
+        graded_at: when, as 2027-01-31T20:15:00Z, where results say so; never in the JSON, which two runs have alike.
     """
 
     submission: str
@@ -118,8 +118,8 @@ class Grade:
     protection: str = "full"
     notes: tuple[str, ...] = field(default=())
     unreadable: str = ""
-    graded_at: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    graded_at: str = ""
 
     @property
     def protected(self) -> bool:
@@ -175,8 +175,8 @@ def as_json(grade: Grade) -> dict[str, Any]:
         result["protected"] = False
     if grade.unreadable:
         result["unreadable"] = grade.unreadable
-    if grade.graded_at:
-        result |= {"graded_at": grade.graded_at, "versions": dict(grade.versions)}
+    if grade.versions:
+        result["versions"] = dict(grade.versions)
     return result
 
 
@@ -204,8 +204,7 @@ def from_json(data: dict[str, Any]) -> Grade:
     unnamed = "full" if data.get("protected", True) is not False else "none"
     protection, unreadable = str(data.get("protection", unnamed)), str(data.get("unreadable", ""))
     versions = {str(name): str(number) for name, number in data.get("versions", {}).items()}
-    graded_at = str(data.get("graded_at", ""))
-    return Grade(str(data["submission"]), exercises, protection, notes, unreadable, graded_at, versions)
+    return Grade(str(data["submission"]), exercises, protection, notes, unreadable, versions)
 
 
 def _test(entry: dict[str, Any]) -> TestResult:

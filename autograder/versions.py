@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -38,13 +36,6 @@ def require_format(data: Mapping[str, Any], newest: int, what: str) -> None:
             f"{what} has format {number}, and autograder {__version__} reads up to {newest}: a later version wrote it. "
             f"Update the course's program, or use the version that wrote it."
         )
-
-
-def now() -> str:
-    """The time as UTC, to the second; what SOURCE_DATE_EPOCH says, where bytes are to be compared."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    time = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def in_use() -> dict[str, str]:
