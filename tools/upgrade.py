@@ -28,7 +28,7 @@ def resolve(old: str = "", resolution: str = "highest") -> str:
 
     Args:
         old: a lock to keep to where it still fits; with none, everything is the newest that fits.
-        resolution: uv's word for which versions: `highest`, or `lowest-direct` for the oldest that pyproject.toml allows.
+        resolution: what uv calls it: `highest`, or `lowest-direct` for the oldest that pyproject.toml allows.
 
     Raises:
         RuntimeError: there is no such set of versions.
