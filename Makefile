@@ -16,7 +16,7 @@ INSTALL = $(PYTHON) install.py $(if $(ASKED),--this-python)
 	@$(INSTALL)
 	@touch $@
 
-.PHONY: again help setup check watch course hint reset notebook submit model train alignment capstone tour
+.PHONY: again help setup check watch course read hint reset notebook submit model train alignment capstone tour
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ watch: .venv/installed  ## the same on every save, and on to the next exercise w
 
 course: .venv/installed  ## what is done, and what is next
 	@$(RUN) course $(if $(PLAIN),--plain)
+
+read: .venv/installed  ## the lesson as a page in the browser, beside your editor; EX=softmax
+	@$(RUN) read $(EX)
 
 hint: .venv/installed  ## the next hint; EX=softmax for another exercise, ALL=1 for those that you have read
 	@$(RUN) hint $(EX) $(if $(ALL),--all)

@@ -1,4 +1,4 @@
-"""The commands of the student's loop: `watch`, `course`, `hint`, `reset`, `submit` and `notebook`."""
+"""The commands of the student's loop: `watch`, `course`, `read`, `hint`, `reset`, `submit` and `notebook`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def add_commands(commands: Any) -> None:
     overview = commands.add_parser("course", help="the exercises: what is done, and what is next")
     add_plain(overview)
     overview.set_defaults(run=_course)
+
+    read = commands.add_parser("read", help="the lesson as a page in the browser, beside your editor")
+    read.add_argument("exercise", nargs="?", metavar="EXERCISE", help="this one (the one that you are at)")
+    read.set_defaults(run=_read)
 
     hint = commands.add_parser("hint", help="the next hint, for the exercise that you are at")
     hint.add_argument("exercise", nargs="?", metavar="EXERCISE", help="or for this one")
@@ -66,6 +70,16 @@ def _course(options: argparse.Namespace, course: Course) -> int:
     submission = read_submission(course.exercises_folder, course)
     print_course(open_console(options.plain), course, load(course), submission)
     return 0
+
+
+def _read(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.hints import current
+    from autograder.loop.lessons import open_lesson
+
+    exercise = course.select([options.exercise])[0] if options.exercise else current(course)
+    there, said = open_lesson(course, exercise.name)
+    print(said)
+    return 0 if there else 1
 
 
 def _hint(options: argparse.Namespace, course: Course) -> int:

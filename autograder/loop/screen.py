@@ -19,7 +19,7 @@ from autograder.submission import Submission
 from autograder.term.assignments import assignments, due, whole
 
 KEYS = {
-    "n": "next", "p": "previous", "l": "list", "h": "hint", "r": "run the picture", "t": "all tests", "q": "quit",
+    "n": "next", "p": "previous", "l": "list", "o": "lesson", "h": "hint", "r": "picture", "t": "tests", "q": "quit",
 }  # fmt: skip
 
 

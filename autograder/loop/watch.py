@@ -34,11 +34,18 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """Please open an exercise's lesson."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Quit:
     """Please stop."""
 
 
-Wish = Check | Warm | Picture | Quit
+Wish = Check | Warm | Picture | Lesson | Quit
 
 
 @dataclass
@@ -53,7 +60,7 @@ class Watch:
         trouble: a sentence, when the grader itself failed.
         news: what has just been built, and the like.
         hint: the hint that was asked for.
-        picture: what came of drawing.
+        picture: what came of drawing, or of opening the lesson.
         checking: whether an answer is on its way.
         listing: whether the course is shown instead of the exercise.
         whole: whether all of the exercise's tests are shown, and not only the first to fix.
@@ -151,12 +158,15 @@ class Watch:
             case "r":
                 self.picture, self.listing = "Drawing the picture ...", False
                 return [Picture(self.at)]
+            case "o":
+                self.listing = False
+                return [Lesson(self.at)]
             case "q":
                 return [Quit()]
         return []
 
-    def drawn(self, name: str, said: str) -> list[Wish]:
-        """The picture is there, or could not be drawn."""
+    def shown(self, name: str, said: str) -> list[Wish]:
+        """The picture or the lesson is there, or could not be shown."""
         if name == self.at:
             self.picture = said
         return []
