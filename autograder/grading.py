@@ -37,7 +37,7 @@ class Grader:
     Attributes:
         exercises: what is graded, in the course's order.
         locked: whether submissions are shut in.
-        known: what is known of the exercises' calls, once it was needed.
+        learned: what is known of the exercises' calls, once it was needed.
     """
 
     course: Course
@@ -45,7 +45,7 @@ class Grader:
     suites: Suites
     worker: Worker
     locked: bool
-    known: dict[str, Knowledge] = field(default_factory=dict)
+    learned: dict[str, Knowledge] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -62,9 +62,9 @@ class Grader:
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
-    def grade(self, submission: Submission, known: Mapping[str, ExerciseGrade] | None = None) -> Grade:
-        """Grades every exercise that is not `known`; what an exercise builds on is graded before it."""
-        found: dict[str, ExerciseGrade] = dict(known or {})
+    def grade(self, submission: Submission, reusable: Mapping[str, ExerciseGrade] | None = None) -> Grade:
+        """Grades every exercise that is not `reusable`; what an exercise builds on is graded before it."""
+        found: dict[str, ExerciseGrade] = dict(reusable or {})
         for exercise in with_foundations(self.course, self.exercises):
             if exercise.name not in found:
                 passed = [name for name, grade in found.items() if grade.status == "passed"]
@@ -116,12 +116,12 @@ class Grader:
         """Points and words, without hints."""
         name, session = run.exercise.name, run.session
         explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call)
-        if session.loading_trouble and not session.calls:
-            trouble = session.loading_trouble
+        if session.loading_failure and not session.calls:
+            failure = session.loading_failure
             status: ExerciseStatus = "error"
-            if trouble.kind in ("timeout", "crashed"):
-                status = cast(ExerciseStatus, trouble.kind)
-            why = contained(lambda: explainer.loading(trouble), Explanation(f"{name}.py could not be loaded."))
+            if failure.kind in ("timeout", "crashed"):
+                status = cast(ExerciseStatus, failure.kind)
+            why = contained(lambda: explainer.loading(failure), Explanation(f"{name}.py could not be loaded."))
             return self._ungraded(name, status, *why)
         none = [_NO_WORDS] * len(run.outcomes)
         words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)
@@ -163,9 +163,9 @@ class Grader:
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
-        if name not in self.known:
-            self.known[name] = knowledge(self.course, name)
-        return self.known[name]
+        if name not in self.learned:
+            self.learned[name] = knowledge(self.course, name)
+        return self.learned[name]
 
     def _ungraded(self, name: str, status: ExerciseStatus, feedback: str, line: int = 0) -> ExerciseGrade:
         tests = (
@@ -203,7 +203,7 @@ def _result(outcome: Outcome, why: Explanation) -> TestResult:
 
 
 def _status(outcomes: Iterable[Outcome]) -> ExerciseStatus:
-    kinds = [outcome.error.trouble.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
+    kinds = [outcome.error.failure.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
     if kinds:
         return "timeout" if "timeout" in kinds else "crashed"
     return "passed" if all(outcome.status == "passed" for outcome in outcomes) else "failed"
