@@ -29,7 +29,7 @@ from projects.classifying import Data, Plan, Run
 from projects.frozen_blocks import Above, Below
 from projects.modules import add_folder_option, load_exercises, standing_on
 from projects.passages import KINDS, Passages, Split, split
-from projects.sentences import Trouble, run
+from projects.sentences import ProjectError, run
 from projects.shakespeare import read_folders, read_plays
 from projects.smollm2 import model_folder
 from projects.training import best_device
@@ -75,7 +75,7 @@ def _classify(options: argparse.Namespace, console: Console) -> None:
     lora, classification = load_exercises(options.folder, ["lora", "classification"])
     model = options.model or model_folder()
     if model is None:
-        raise Trouble("The real model is not here yet. To fetch it: make model")
+        raise ProjectError("The real model is not here yet. To fetch it: make model")
     root = find_course().root
     cache = root / ".cache" / "classify"
     if options.fresh:

@@ -1,6 +1,7 @@
 """Comedy, history or tragedy, on a tiny checkpoint: top to bottom, stopped and started, beside what it must equal."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -275,3 +276,21 @@ def test_above_and_below_do_not_share(tmp_path):
     before = weight.clone()
     above.blocks.layers[0].self_attn.q_proj.weight.data.zero_()
     assert torch.equal(weight, before)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_with_make():
+    """It installs what it compares with, and hands FROM on."""
+    command = ["make", "-n", "--no-print-directory", "classify", "FROM=solutions"]
+    said = subprocess.run(command, cwd=COURSE.root, capture_output=True, text=True, check=True).stdout
+    assert "--extra classify" in said
+    assert said.splitlines()[-1].endswith("-m autograder classify --from 'solutions'")
+
+
+def test_without_peft(elsewhere, monkeypatch, capsys):
+    """It is an extra: without it, its row is left out, and that is said."""
+    monkeypatch.setattr("projects.adapters.importlib.util.find_spec", lambda name: None)
+    assert classify.main(["--from", str(COURSE.root / "solutions"), *ARGUMENTS]) == 0
+    said = capsys.readouterr().out
+    assert peft_name(8) not in said
+    assert "pip install peft" in said
