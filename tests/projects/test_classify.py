@@ -289,7 +289,8 @@ def test_with_make():
 
 def test_without_peft(elsewhere, monkeypatch, capsys):
     """It is an extra: without it, its row is left out, and that is said."""
-    monkeypatch.setattr("projects.adapters.importlib.util.find_spec", lambda name: None)
+    for module in ("adapters", "classify"):
+        monkeypatch.setattr(f"projects.{module}.has_peft", lambda: False)
     assert classify.main(["--from", str(COURSE.root / "solutions"), *ARGUMENTS]) == 0
     said = capsys.readouterr().out
     assert peft_name(8) not in said
