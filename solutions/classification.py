@@ -247,8 +247,8 @@ def macro_f1(predictions: torch.Tensor, labels: torch.Tensor, num_classes: int) 
 # Short texts in an alphabet of twelve letters, of three kinds: 300, 45 and 15 of them. The backbone is as simple as
 # can be: a letter is a point on a circle, and the state at a position is the mean of the points so far. Your head is
 # trained twice on the same texts, with equal and with balanced weights. Above, where it draws its borders; below, your
-# confusion matrices of new texts, as many of each kind. With equal weights most texts of the rare kinds are taken for
-# the frequent one.
+# confusion matrices of new texts, as many of each kind. With equal weights about half of the texts of the rare kinds
+# are taken for the frequent one.
 
 # %%
 if __name__ == "__main__":
