@@ -16,7 +16,7 @@ INSTALL = $(PYTHON) install.py $(if $(ASKED),--this-python)
 	@$(INSTALL)
 	@touch $@
 
-.PHONY: again help setup check watch course read hint reset notebook submit model train alignment capstone tour
+.PHONY: again help setup check watch course read hint reset notebook submit model train alignment classify capstone tour
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -56,6 +56,10 @@ train: .venv/installed  ## your own model learns Shakespeare; FROM=solutions, TO
 
 alignment: .venv/installed  ## your own losses teach a small model what people prefer; FROM=solutions
 	@$(RUN) alignment $(if $(FROM),--from '$(FROM)')
+
+classify: .venv/installed  ## the real model, with your LoRA, tells comedies, histories and tragedies apart
+	@$(INSTALL) --extra classify
+	@$(RUN) classify $(if $(FROM),--from '$(FROM)')
 
 capstone: .venv/installed  ## the real model in your own code; CHAT=1 to talk to it
 	@$(RUN) capstone $(if $(FROM),--from '$(FROM)') $(if $(CHAT),--chat)
