@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,6 +15,7 @@ from autograder.batch.cores import grading_pool
 from autograder.course import LEVELS, Course, CourseError, Exercise, load_course
 from autograder.diagnosis.catalogue import UNWRITTEN, known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
+from autograder.diagnosis.reach import changed_lines
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import Worker, start_worker
@@ -271,19 +270,3 @@ def _why_not(mistake: str, diagnosis: Diagnosis) -> str:
     if others := [s.hint.mistake for s in diagnosis.possible if s.hint.mistake != mistake]:
         return f"the calls fit {', '.join(others)} as well"
     return f"it does not explain all that goes wrong in {', '.join(sorted(diagnosis.wrong))}"
-
-
-def changed_lines(before: str, after: str) -> set[int]:
-    """The lines of the second text that differ from the first, and the first lines of the statements they are in."""
-    old, new = before.split("\n"), after.split("\n")
-    changed: set[int] = set()
-    for tag, _, _, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag != "equal":
-            changed.update(range(first + 1, max(last, first + 1) + 1), [first] if tag == "delete" else [])
-    for node in ast.walk(ast.parse(after)):
-        if isinstance(node, ast.stmt) and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            body = getattr(node, "body", None)
-            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
-            if not changed.isdisjoint(range(node.lineno, end + 1)):
-                changed.add(node.lineno)
-    return changed

@@ -15,8 +15,9 @@ from typing import NamedTuple, Protocol
 from autograder.course import Course
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, groups, keyed
-from autograder.diagnosis.reach import affected
+from autograder.diagnosis.reach import affected, changed_steps
 from autograder.diagnosis.replay import Trace, Variant
+from autograder.diagnosis.traced import Key, Reference
 from autograder.grades import Hint
 from autograder.isolation.near.remote import Call
 from autograder.suites.runner import Outcome
@@ -26,10 +27,15 @@ TRIED = 4  # how many wrong answers of a function a mistake may fail to explain 
 
 
 class Suspect(NamedTuple):
-    """A known mistake and where it shows: what it gives for a call where it does not give what is right."""
+    """A known mistake and where it shows: what it gives for a call where it does not give what is right.
+
+    Attributes:
+        at: the steps of what it changes, as the reference calls them.
+    """
 
     hint: Hint
     shows: Mapping[str, Signature]
+    at: frozenset[Key] = frozenset()
 
 
 class Knowledge(Protocol):
@@ -40,6 +46,10 @@ class Knowledge(Protocol):
 
     def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
         """The known mistakes; those may be left out that cannot explain what was given."""
+
+    @property
+    def reference(self) -> Reference:
+        """The solution's steps."""
 
 
 class Replays:
@@ -61,13 +71,18 @@ class Replays:
     @cached_property  # a finished course never asks for them
     def _mistakes(self) -> list[_Known]:
         return [
-            _Known(Hint(mistake.id, mistake.hint), self._variant(mistake.source), affected(self._text, mistake.source))
+            _Known(
+                Hint(mistake.id, mistake.hint),
+                self._variant(mistake.source),
+                affected(self._text, mistake.source),
+                changed_steps(self._text, mistake.source),
+            )
             for mistake in known_mistakes(self._course, self._name)
         ]
 
     @cached_property
-    def trace(self) -> Trace:
-        """The solution's steps."""
+    def reference(self) -> Trace:
+        """See `Knowledge`."""
         return Trace(self._solution)
 
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
@@ -89,7 +104,7 @@ class Replays:
             first = known.variant.answers(calls, only=within & tried)
             if not given or any(found.agrees(given[key]) for key, found in first):
                 shows = _shows(known.variant.answers(calls, only=within), right, given)
-                suspects += [] if shows is None else [Suspect(known.hint, shows)]
+                suspects += [] if shows is None else [Suspect(known.hint, shows, known.at)]
         return suspects
 
 
@@ -99,6 +114,7 @@ class _Known(NamedTuple):
     hint: Hint
     variant: Variant
     affects: frozenset[str] | None
+    at: frozenset[Key]
 
     def may_show_in(self, call: KeyedCall) -> bool:
         """Whether the call, or what was done before to its objects, went through something that is affected."""
@@ -136,12 +152,15 @@ class Diagnosis(NamedTuple):
     right: Mapping[str, Signature] = {}
 
     def lowest(self) -> dict[str, Collection[str]]:
-        """What is wrong, without the functions that use another one that is: the fault is looked for in that one."""
+        """What is wrong, without the functions that use another one that is: the fault is looked for in that one.
+
+        An object of a library is built on whatever was put into it.
+        """
         tops = {target.split(".")[0] for target in self.wrong}
         return {
             target: keys
             for target, keys in self.wrong.items()
-            if not tops & set(self.uses.get(target.split(".")[0], ()))
+            if not tops & set(self.uses.get(target.split(".")[0], self.uses.keys()))
         }
 
     def hints(self, without: str = "") -> list[Hint]:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from autograder.diagnosis.evidence import Signature, signature
+from autograder.diagnosis.evidence import KeyedCall, Signature, signature
 from autograder.isolation.between.steps import GRADIENT, LARGE
 
 POINTS = 3000
 _TYPES = re.compile(r"(?:tensor|array) \S+ |\b(?:bool|int|float) (?=\[)")
+
+
+class Key(NamedTuple):
+    """What a step is called in any version of the file, in clear or as the reference writes it."""
+
+    function: str
+    name: str
+    kind: str
 
 
 class Step(NamedTuple):
@@ -20,6 +28,7 @@ class Step(NamedTuple):
         value: what was given, as the recorder took it down.
         loose: it as numbers in a shape, whatever kind of number or list they are in.
         strict: with dtypes, and whether gradients flow.
+        key: what it is called, as the reference calls it.
         caller: for an argument, the line of the call; 0 where nobody knows.
     """
 
@@ -30,31 +39,101 @@ class Step(NamedTuple):
     value: Any
     loose: Signature
     strict: Signature
+    key: Key
     caller: int = 0
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """What the step is called in any version of the file."""
-        return self.function, self.name, self.kind
+    def clear(self) -> Key:
+        """What it is called in its own file."""
+        return Key(self.function, self.name, self.kind)
+
+    def is_as(self, step: Step) -> bool:
+        """Whether another step gave the same numbers."""
+        return self.loose.agrees(step.loose)
+
+    def has_kind_of(self, step: Step) -> bool:
+        """Whether another step gave the same kind of value."""
+        return self.strict.kind == step.strict.kind
+
+    def has_shape_of(self, step: Step) -> bool:
+        """Whether another step gave a value of the same shape."""
+        return self.loose.kind == step.loose.kind
+
+
+class Right(Protocol):
+    """A step of the solution: a `Step`, or what a release knows of one."""
+
+    @property
+    def key(self) -> Key:
+        """What it is called."""
+
+    def is_as(self, step: Step) -> bool:
+        """Whether a step of a submission gave the same numbers."""
+
+    def has_kind_of(self, step: Step) -> bool:
+        """Whether it gave the same kind of value."""
+
+    def has_shape_of(self, step: Step) -> bool:
+        """Whether it gave a value of the same shape."""
 
 
 class Made(NamedTuple):
-    """A call that was made again."""
+    """A call of a submission that was made again."""
 
     steps: list[Step]
     signature: Signature | None
     raised: tuple[str, int, str] | None = None  # the type, the line and the function
 
 
-def steps_of(points: Any, taken: Any) -> Iterator[Step]:
+class RightlyMade(NamedTuple):
+    """The same call of the solution."""
+
+    steps: Sequence[Right]
+    raised: bool = False
+
+
+class Reference(Protocol):
+    """The solution's steps: taken down here, or read in a release."""
+
+    def knows(self, call: str) -> bool:
+        """Whether there is anything about a call, by its key."""
+
+    def steps(self, calls: Sequence[KeyedCall], wanted: Container[int]) -> Mapping[str, RightlyMade]:
+        """What happened in some of the calls, by their keys."""
+
+    def points(self) -> Collection[Key]:
+        """All steps that there can be."""
+
+    def key(self, key: Key) -> Key:
+        """A step of a submission, as it is called here."""
+
+    def has_line(self, line: str) -> bool:
+        """Whether a line, without its comment and indent, is one of the solution's."""
+
+
+def steps_of(points: Any, taken: Any, called: Callable[[Key], Key] = lambda key: key) -> Iterator[Step]:
     """The steps that a recorder took down; over there it may have been made to say anything."""
     table = [tuple(point) for point in points[:POINTS]]
+    keys: dict[int, tuple[int, Key, Key]] = {}
     for index, value, caller in taken:
-        line, (function, name, kind) = int(table[index][0]), (str(part)[:100] for part in table[index][1:4])
-        loose = signature(_plain(value, strict=False), None, ())
-        loose = loose._replace(kind=_TYPES.sub("", loose.kind))
-        strict = signature(_plain(value, strict=True), None, ())
-        yield Step(line, function, name, kind, value, loose, strict, int(caller))
+        if index not in keys:
+            clear = Key(*(str(part)[:100] for part in table[index][1:4]))
+            keys[index] = int(table[index][0]), clear, called(clear)
+        line, clear, key = keys[index]
+        yield step_of(line, clear, value, key, int(caller))
+
+
+def step_of(line: int, clear: Key, value: Any, key: Key, caller: int = 0) -> Step:
+    """A step with the signatures of its value."""
+    loose = signature(_plain(value, strict=False), None, ())
+    loose = loose._replace(kind=_TYPES.sub("", loose.kind))
+    strict = signature(_plain(value, strict=True), None, ())
+    return Step(line, *clear, value, loose, strict, key, caller)
+
+
+def bare(line: str) -> str:
+    """A line of a file without its comment and indent."""
+    return line.split("  #")[0].strip()
 
 
 def _plain(value: Any, *, strict: bool) -> Any:

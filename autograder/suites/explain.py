@@ -113,7 +113,7 @@ class Explainer:
             return str(error) if full else f"{self.name}.py gave nothing that the test can work with."
         if isinstance(error, Mismatch):
             difference = describe(error.got, error.expected, error.wrong, numbers=full)
-            made = "" if _is_result(call, error.got) else ", what the test makes of its result"
+            made = "" if is_result(call, error.got) else ", what the test makes of its result"
             what = f", {error.what}" if error.what else made
             if not full:
                 kind = f": {error.kind}." if error.kind else f"{what} is not right."
@@ -218,7 +218,7 @@ class Explainer:
         return f" (line {line} of {file}{shown})"
 
 
-def _is_result(call: Call, got: object) -> bool:
+def is_result(call: Call, got: object) -> bool:
     """Whether what was compared is what the call returned, or a part of it, and not something made of that."""
     parts = call.value if isinstance(call.value, (list, tuple)) else ()
     return got is None or _equal(got, call.value) or any(_equal(got, part) for part in parts[:10])

@@ -41,6 +41,21 @@ class Point(NamedTuple):
     kind: str
 
 
+def points_of(source: str) -> list[Point]:
+    """Where steps can happen in a module.
+
+    Raises:
+        SyntaxError: the source is none.
+    """
+    return _noted(source, "module.py")[1]
+
+
+def _noted(source: str, file: str) -> tuple[ast.Module, list[Point]]:
+    tree, points = ast.parse(source, file), list[Point]()
+    tree.body = list(_Notes(points).definitions(tree.body, ""))
+    return ast.fix_missing_locations(tree), points
+
+
 @dataclass
 class Recorder:
     """Records the steps of one module.
@@ -62,9 +77,8 @@ class Recorder:
         Raises:
             SyntaxError: the source is none.
         """
-        tree = ast.parse(source, f"{self.name}.py")
-        tree.body = list(_Notes(self.points).definitions(tree.body, ""))
-        code = compile(ast.fix_missing_locations(tree), f"{self.name}.py", "exec", dont_inherit=True)
+        tree, self.points = _noted(source, f"{self.name}.py")
+        code = compile(tree, f"{self.name}.py", "exec", dont_inherit=True)
         module = ModuleType(self.name)
         module.__dict__[NOTE] = self.note
         sys.modules[self.name] = module
@@ -173,7 +187,7 @@ class _Notes:
         function = f"{outer}{node.name}"
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         entry = [
-            self._note(node, function, argument.arg, "argument", ast.Name(argument.arg, ast.Load()))
+            self._note(node, function, argument.arg, "argument", ast.Name(argument.arg, ast.Load()), argument.lineno)
             for argument in arguments
             if argument.arg not in ("self", "cls")
         ]
@@ -224,8 +238,8 @@ class _Notes:
                 name = ast.unparse(target)
                 yield self._note(node, function, name, kind, ast.parse(name, mode="eval").body)
 
-    def _note(self, at: ast.stmt, function: str, name: str, kind: str, value: ast.expr) -> ast.expr:
-        self._points.append(Point(at.lineno, function, name, kind))
+    def _note(self, at: ast.stmt, function: str, name: str, kind: str, value: ast.expr, line: int = 0) -> ast.expr:
+        self._points.append(Point(line or at.lineno, function, name, kind))
         call = ast.Call(ast.Name(NOTE, ast.Load()), [ast.Constant(len(self._points) - 1), value], [])
         return ast.copy_location(call, value if kind in ("return", "condition") else at)
 
