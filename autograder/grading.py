@@ -10,7 +10,7 @@ from typing import Self, cast
 from autograder.course import Budget, Course, Exercise, foundations, holes, with_foundations
 from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, diagnose
 from autograder.diagnosis.fingerprints import knowledge
-from autograder.diagnosis.locate import locate
+from autograder.diagnosis.locate import Located, locate
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, Place, TestResult, Visibility
 from autograder.isolation.between.messages import UNPROTECTED
@@ -122,7 +122,9 @@ class Grader:
     def judge(self, run: Run) -> ExerciseGrade:
         """What a run of the suites comes to: points, words and hints. Points never depend on the words."""
         grade, diagnosis = self.marks(run), self.diagnosis(run)
-        return replace(grade, hints=tuple(diagnosis.hints()), places=self.places(run, diagnosis))
+        found = self.located(run, diagnosis)
+        places = (*found.places, *_kept_between(found.stateful, definitions(run.session)))
+        return replace(grade, hints=tuple(diagnosis.hints(found.at)), places=places)
 
     def marks(self, run: Run) -> ExerciseGrade:
         """Points and words, without hints."""
@@ -147,13 +149,13 @@ class Grader:
         uses = foundations_within(run.session.sources[name], known)
         return contained(lambda: diagnose(run.outcomes, self.knowledge(name), uses, _unfinished(run.session)), NOTHING)
 
-    def places(self, run: Run, diagnosis: Diagnosis) -> tuple[Place, ...]:
+    def located(self, run: Run, diagnosis: Diagnosis) -> Located:
         """Where a run goes wrong first, as far as that is sure."""
-        return contained(lambda: self._located(run, diagnosis), ())
+        return contained(lambda: self._located(run, diagnosis), Located())
 
-    def _located(self, run: Run, diagnosis: Diagnosis) -> tuple[Place, ...]:
+    def _located(self, run: Run, diagnosis: Diagnosis) -> Located:
         if not diagnosis.wrong:
-            return ()
+            return Located()
         reference = self.knowledge(run.exercise.name).reference
         shown = (outcome for outcome in run.outcomes if outcome.test.visibility == "visible")
         messages = {call.message for outcome in shown for call in outcome.calls}
@@ -161,10 +163,9 @@ class Grader:
         exercise = replace(run.exercise, budget=AGAIN)
         session = Sources(self.worker, run.session.sources, self.locked).open(exercise, run.session.readable)
         try:
-            found = locate(diagnosis.calls, diagnosis.lowest(), diagnosis.right, visible, session, reference)
-            return (*found.places, *_kept_between(found.stateful, definitions(run.session)))
+            return locate(diagnosis.calls, diagnosis.lowest(), diagnosis.right, visible, session, reference)
         except Unfit:
-            return ()  # the points are there, and the next exercise will find out
+            return Located()  # the points are there, and the next exercise will find out
         finally:
             session.end()
 

@@ -163,10 +163,22 @@ class Diagnosis(NamedTuple):
             if not tops & set(self.uses.get(target.split(".")[0], self.uses.keys()))
         }
 
-    def hints(self, without: str = "") -> list[Hint]:
-        """The mistakes that the submission's author made; `without` names one that is to be taken for unknown."""
-        possible = [suspect for suspect in self.possible if suspect.hint.mistake != without]
-        explained = {target: _explanation(keys, possible) for target, keys in self.wrong.items()}
+    def hints(self, at: Collection[Key] = (), without: str = "") -> list[Hint]:
+        """The mistakes that the submission's author made.
+
+        Args:
+            at: the steps where it goes wrong first. Of two mistakes that explain as much, the one there was made; one
+                that changes other steps of the same functions was not.
+            without: a mistake that is to be taken for unknown.
+        """
+        functions = {key.function for key in at}
+        possible = [
+            suspect
+            for suspect in self.possible
+            if suspect.hint.mistake != without
+            and (suspect.at & {*at} or functions.isdisjoint(key.function for key in suspect.at))
+        ]
+        explained = {target: _explanation(keys, possible, {*at}) for target, keys in self.wrong.items()}
         unknown = {target.split(".")[0] for target, hints in explained.items() if not hints}
         named = [
             hint
@@ -230,14 +242,16 @@ def _is_possible(suspect: Suspect, given: Mapping[str, Signature]) -> bool:
     return all(ours.agrees(theirs) for ours, theirs in shown) and any(theirs.telling for _, theirs in shown)
 
 
-def _explanation(wrong: Collection[str], possible: Sequence[Suspect]) -> list[Hint]:
+def _explanation(wrong: Collection[str], possible: Sequence[Suspect], at: Collection[Key]) -> list[Hint]:
     """The fewest mistakes that explain all wrong answers of one function, if that is unambiguous."""
     left, named = set(wrong), []
     while left:
         explained = [(left & set(suspect.shows), suspect) for suspect in possible]
         most = max((len(keys) for keys, _ in explained), default=0)
         best = [suspect for keys, suspect in explained if len(keys) == most]
-        if most == 0 or len(best) > 1:
+        if len(best) > 1:
+            best = [suspect for suspect in best if not suspect.at.isdisjoint(at)]
+        if most == 0 or len(best) != 1:
             return []
         named.append(best[0].hint)
         left -= set(best[0].shows)

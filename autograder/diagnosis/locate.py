@@ -12,11 +12,22 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
 from autograder.diagnosis.replay import Handles, needed, recording, taken
-from autograder.diagnosis.traced import Key, Made, Reference, Right, RightlyMade, Step, bare, step_of, steps_of
+from autograder.diagnosis.traced import (
+    Key,
+    Made,
+    Reference,
+    Right,
+    RightlyMade,
+    Step,
+    bare,
+    points_in,
+    step_of,
+    steps_of,
+)
 from autograder.diagnosis.words import how
 from autograder.grades import Place
 from autograder.isolation.near.remote import Session, Stopped, StudentError
@@ -48,10 +59,12 @@ class Located:
     Attributes:
         places: where it goes wrong first.
         stateful: functions whose calls went right in a fresh process.
+        at: the steps on the places' lines, as the reference calls them.
     """
 
     places: tuple[Place, ...] = ()
     stateful: tuple[str, ...] = ()
+    at: frozenset[Key] = frozenset()
 
 
 def locate(
@@ -76,7 +89,7 @@ def locate(
     wanted = needed(calls, [call.key in chosen for call in calls])
     if not wanted:
         return Located()
-    theirs = _over_there(session, calls, _fresh_first(calls, wanted, wrong, chosen), reference)
+    theirs, points = _over_there(session, calls, _fresh_first(calls, wanted, wrong, chosen), reference)
     rest = {key: value for key, value in reference.steps(calls, wanted).items() if key in theirs}
     known = set(reference.points())
     texts = _Texts(session.sources[session.name], reference)
@@ -102,7 +115,11 @@ def locate(
         if target not in stateful and (place := _agreed(found_votes, texts)):
             places.append(place)
     unique = list({(place.line, place.name): place for place in places}.values())
-    return Located(tuple(unique) if len(unique) <= PLACES else (), tuple(dict.fromkeys(stateful)))
+    if len(unique) > PLACES:
+        unique = []
+    lines = {place.line for place in unique}
+    at = frozenset(reference.key(key) for line, key in points if line in lines)
+    return Located(tuple(unique), tuple(dict.fromkeys(stateful)), at)
 
 
 def to_be_made(
@@ -144,9 +161,10 @@ def _fresh_first(
 
 def _over_there(
     session: Session, calls: Sequence[KeyedCall], order: Iterable[int], reference: Reference
-) -> dict[str, Made]:
-    """The steps of the submission, each call after the ones that it needs."""
+) -> tuple[dict[str, Made], list[tuple[int, Key]]]:
+    """The steps of the submission, each call after the ones that it needs; and where steps can happen in it."""
     made: dict[str, Made] = {}
+    points: Any = []
     translated = Handles()
     for call in (calls[index] for index in order):
         if (request := translated.request(call.call.request)) is None:
@@ -166,7 +184,7 @@ def _over_there(
             made[call.key] = Made(list(steps_of(points, session.perform(taken()), reference.key)), found, raised)
         except (Stopped, StudentError):
             break  # its process is gone, or it is no module that can be taken down
-    return made
+    return made, points_in(points)
 
 
 def _own_way(

@@ -113,14 +113,18 @@ class Reference(Protocol):
 
 def steps_of(points: Any, taken: Any, called: Callable[[Key], Key] = lambda key: key) -> Iterator[Step]:
     """The steps that a recorder took down; over there it may have been made to say anything."""
-    table = [tuple(point) for point in points[:POINTS]]
-    keys: dict[int, tuple[int, Key, Key]] = {}
+    table = points_in(points)
+    keys: dict[int, Key] = {}
     for index, value, caller in taken:
+        line, clear = table[index]
         if index not in keys:
-            clear = Key(*(str(part)[:100] for part in table[index][1:4]))
-            keys[index] = int(table[index][0]), clear, called(clear)
-        line, clear, key = keys[index]
-        yield step_of(line, clear, value, key, int(caller))
+            keys[index] = called(clear)
+        yield step_of(line, clear, value, keys[index], int(caller))
+
+
+def points_in(points: Any) -> list[tuple[int, Key]]:
+    """The lines and names of what a recorder says can happen."""
+    return [(int(line), Key(*(str(part)[:100] for part in rest))) for line, *rest in points[:POINTS]]
 
 
 def step_of(line: int, clear: Key, value: Any, key: Key, caller: int = 0) -> Step:
