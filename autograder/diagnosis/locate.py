@@ -41,7 +41,8 @@ class Difference(NamedTuple):
     """The first step that differs.
 
     Attributes:
-        what: "value", "kind" (a dtype, a gradient), "more" or "fewer" (turns), "path", "called" (a function), "raised".
+        what: "value", "kind" (a dtype, a gradient), "more" or "fewer" (turns), "extra" (a value more than there should
+            be), "path", "called" (a function), "raised".
         wanted: the solution's step, where there is one.
         raised: the exception's type.
     """
@@ -92,7 +93,7 @@ def locate(
     theirs, points = _over_there(session, calls, _fresh_first(calls, wanted, wrong, chosen), reference)
     rest = {key: value for key, value in reference.steps(calls, wanted).items() if key in theirs}
     known = set(reference.points())
-    texts = _Texts(session.sources[session.name], reference)
+    texts = _Texts(session.sources[session.name], reference, {line: last for line, _, last in points})
     failed = {key for keys in wrong.values() for key in keys}
     own_way = _own_way(calls, theirs, rest, failed, right)
     votes: dict[str, list[tuple[Difference, bool]]] = {}
@@ -118,7 +119,7 @@ def locate(
     if len(unique) > PLACES:
         unique = []
     lines = {place.line for place in unique}
-    at = frozenset(reference.key(key) for line, key in points if line in lines)
+    at = frozenset(reference.key(key) for line, key, _ in points if line in lines)
     return Located(tuple(unique), tuple(dict.fromkeys(stateful)), at)
 
 
@@ -161,7 +162,7 @@ def _fresh_first(
 
 def _over_there(
     session: Session, calls: Sequence[KeyedCall], order: Iterable[int], reference: Reference
-) -> tuple[dict[str, Made], list[tuple[int, Key]]]:
+) -> tuple[dict[str, Made], list[tuple[int, Key, int]]]:
     """The steps of the submission, each call after the ones that it needs; and where steps can happen in it."""
     made: dict[str, Made] = {}
     points: Any = []
@@ -269,7 +270,9 @@ def _differences(theirs: Made, ours: RightlyMade, known: Collection[Key]) -> Ite
                 yield Difference(step, "more", wanted[step.key][-1][1])
                 return
             if step.key in known:
-                if step.kind != "argument" or step.caller:
+                if step.kind == "value" and step.key in wanted:
+                    yield Difference(step, "extra")
+                elif step.kind != "argument" or step.caller:
                     yield Difference(step, "called" if step.kind == "argument" else "path")
                 return
             continue
@@ -301,15 +304,17 @@ def _number(steps: Sequence[tuple[int, Right]], step: Right) -> int:
 
 
 class _Texts:
-    """The submission's file, to see whether a line is as it should be."""
+    """The submission's file, to see whether a statement is as it should be."""
 
-    def __init__(self, source: str, reference: Reference) -> None:
+    def __init__(self, source: str, reference: Reference, ends: Mapping[int, int]) -> None:
         self._lines = source.split("\n")
         self._reference = reference
+        self._ends = ends
 
     def as_given(self, line: int) -> bool:
-        """Whether a line is one of the solution's, but for its comment."""
-        return 0 < line <= len(self._lines) and self._reference.has_line(bare(self._lines[line - 1]))
+        """Whether the statement that begins in a line has the solution's lines alone, but for comments."""
+        lines = self._lines[line - 1 : max(self._ends.get(line, line), line)] if line > 0 else []
+        return bool(lines) and all(self._reference.has_line(bare(text)) for text in lines)
 
 
 def _agreed(votes: Sequence[tuple[Difference, bool]], texts: _Texts) -> Place | None:

@@ -54,7 +54,7 @@ def changed_lines(before: str, after: str) -> set[int]:
 def changed_steps(before: str, after: str) -> frozenset[Key]:
     """The steps that happen in what was changed."""
     changed = changed_lines(before, after)
-    return frozenset(Key(*point[1:]) for point in points_of(after) if point.line in changed)
+    return frozenset(Key(p.function, p.name, p.kind) for p in points_of(after) if p.line in changed)
 
 
 @lru_cache(maxsize=16)  # every known mistake is compared with the one solution

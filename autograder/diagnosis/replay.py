@@ -125,7 +125,7 @@ class Trace:
     def __init__(self, variant: Variant) -> None:
         self._variant = variant
         source = variant.sources[variant.name]
-        self._points = [Key(*point[1:]) for point in points_of(source)]
+        self._points = [Key(point.function, point.name, point.kind) for point in points_of(source)]
         self._lines = frozenset(map(bare, source.split("\n")))
 
     def knows(self, call: str) -> bool:

@@ -30,6 +30,7 @@ class Step(NamedTuple):
         strict: with dtypes, and whether gradients flow.
         key: what it is called, as the reference calls it.
         caller: for an argument, the line of the call; 0 where nobody knows.
+        last: the last line of its statement.
     """
 
     line: int
@@ -41,6 +42,7 @@ class Step(NamedTuple):
     strict: Signature
     key: Key
     caller: int = 0
+    last: int = 0
 
     @property
     def clear(self) -> Key:
@@ -116,23 +118,24 @@ def steps_of(points: Any, taken: Any, called: Callable[[Key], Key] = lambda key:
     table = points_in(points)
     keys: dict[int, Key] = {}
     for index, value, caller in taken:
-        line, clear = table[index]
+        line, clear, last = table[index]
         if index not in keys:
             keys[index] = called(clear)
-        yield step_of(line, clear, value, keys[index], int(caller))
+        yield step_of(line, clear, value, keys[index], int(caller), last)
 
 
-def points_in(points: Any) -> list[tuple[int, Key]]:
-    """The lines and names of what a recorder says can happen."""
-    return [(int(line), Key(*(str(part)[:100] for part in rest))) for line, *rest in points[:POINTS]]
+def points_in(points: Any) -> list[tuple[int, Key, int]]:
+    """The first line, the name and the last line of what a recorder says can happen."""
+    table = [tuple(point) for point in points[:POINTS]]
+    return [(int(line), Key(*(str(part)[:100] for part in rest)), int(last)) for line, *rest, last in table]
 
 
-def step_of(line: int, clear: Key, value: Any, key: Key, caller: int = 0) -> Step:
+def step_of(line: int, clear: Key, value: Any, key: Key, caller: int = 0, last: int = 0) -> Step:
     """A step with the signatures of its value."""
     loose = signature(_plain(value, strict=False), None, ())
     loose = loose._replace(kind=_TYPES.sub("", loose.kind))
     strict = signature(_plain(value, strict=True), None, ())
-    return Step(line, *clear, value, loose, strict, key, caller)
+    return Step(line, *clear, value, loose, strict, key, caller, last or line)
 
 
 def bare(line: str) -> str:
@@ -141,8 +144,8 @@ def bare(line: str) -> str:
 
 
 def _plain(value: Any, *, strict: bool) -> Any:
-    if isinstance(value, tuple) and len(value) == 2 and value[0] == GRADIENT:
-        return ["gradient", value[1]] if strict else value[1]
+    if isinstance(value, tuple) and len(value) == 3 and value[0] == GRADIENT:
+        return ["gradient", value[1], value[2]] if strict else value[1]
     if isinstance(value, tuple) and len(value) == 3 and value[0] == LARGE:
         return [str(value[1]), value[2]]
     if isinstance(value, (list, tuple)):

@@ -16,6 +16,7 @@ from autograder.suites.shown import show
 if TYPE_CHECKING:
     from autograder.diagnosis.locate import Difference
 
+LONGEST = 160  # characters of two lists that are shown
 SHOWN = 9  # numbers that are shown of a value
 
 
@@ -29,6 +30,8 @@ def how(difference: Difference, *, numbers: bool) -> str:
         return "The loop takes a turn more than it should."
     if difference.what == "fewer":
         return "The loop ends too early."
+    if difference.what == "extra":
+        return f"{what} is changed here, and should not be, or not so often."
     if difference.what == "called":
         return f"`{step.function}` is not what is needed here."
     if difference.what == "path" or wanted is None:
@@ -36,7 +39,7 @@ def how(difference: Difference, *, numbers: bool) -> str:
     if step.kind == "condition" and isinstance(step.value, bool):
         return f"The condition is {'true' if step.value else 'false'} here, and should be the opposite."
     if difference.what == "kind":
-        way = _kind(step.value, wanted.value, numbers) if isinstance(wanted, Step) else _untold_kind(step, wanted)
+        way = _kind(step.value, wanted.value, numbers) if isinstance(wanted, Step) else _UNTOLD_KIND
         return f"{what} has the right numbers, but {way}."
     words = _value(step.value, wanted.value, numbers) if isinstance(wanted, Step) else _untold(step, wanted, numbers)
     return f"{what} is the first value that is not right.{f' {words}' if words else ''}"
@@ -71,11 +74,7 @@ def _undone(value: Any) -> Iterator[tuple[str, Any]]:
             yield "The numbers are right, but in reverse order.", turned
 
 
-def _untold_kind(step: Step, wanted: Right) -> str:
-    other = _bare(step.value) if _has_gradient(step.value) else (GRADIENT, step.value)
-    if wanted.has_kind_of(step_of(step.line, step.clear, other, step.key)):
-        return "a gradient flows through it" if _has_gradient(step.value) else "no gradient flows through it"
-    return "it is another kind of value than it should be"
+_UNTOLD_KIND = "it is another kind of value: look at its dtype, and at where gradients flow"
 
 
 def _is_short(value: Any) -> bool:
@@ -85,6 +84,8 @@ def _is_short(value: Any) -> bool:
 
 
 def _kind(got: Any, wanted: Any, numbers: bool) -> str:
+    if _has_gradient(got) and _has_gradient(wanted) and got[2] != wanted[2]:
+        return "gradients do not flow back from it to all that they should, or to more"
     if _has_gradient(got) != _has_gradient(wanted):
         return "no gradient flows through it" if _has_gradient(wanted) else "a gradient flows through it"
     given, expected = (getattr(_bare(value), "dtype", None) for value in (got, wanted))
@@ -102,7 +103,7 @@ def _value(got: Any, wanted: Any, numbers: bool) -> str:
     if given is None or isinstance(given, (str, bytes, list, tuple)) or isinstance(expected, (str, bytes, list, tuple)):
         pair = _listed(given), _listed(expected)
         short = numbers and not any(isinstance(value, tuple) for value in (given, expected)) and pair[0] != pair[1]
-        return f"It is {pair[0]} and should be {pair[1]}." if short else ""
+        return f"It is {pair[0]} and should be {pair[1]}." if short and len("".join(pair)) <= LONGEST else ""
     try:
         actual, right = as_numpy(given), as_numpy(expected)
     except (TypeError, ValueError):
@@ -137,7 +138,7 @@ def _shown(value: Any) -> str:
 
 
 def _has_gradient(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and value[0] == GRADIENT
+    return isinstance(value, tuple) and len(value) == 3 and value[0] == GRADIENT
 
 
 def _bare(value: Any) -> Any:

@@ -116,6 +116,15 @@ def test_what_is_printed_is_shown_beside_its_test_and_never_a_hidden_ones(grade_
     assert grade.status == "passed"
 
 
+def test_what_a_test_compares_is_called_what_it_is(grade_softmax, solution):
+    """The sums of the slices are no result of the call; for a hidden test nothing of its code is said."""
+    grade = grade_softmax(solution("softmax").replace(*WRONG))
+    told = {test.name: test.feedback for test in grade.tests if test.visibility == "visible"}
+    assert "(`probabilities.sum(axis=axis)`): 2 of 2 numbers are wrong" in told["slices_sum_to_one"]
+    assert "makes of" not in told["worked_example"]
+    assert not any("result (`" in test.feedback for test in grade.tests if test.visibility == "hidden")
+
+
 def test_an_example_is_a_script_that_fails_as_the_check_did(small, solution):
     """It runs by itself, shows prints, given and expected; a changed one stays as long as its example does."""
     exercise, file = small.exercise("softmax"), small.stub("softmax")
