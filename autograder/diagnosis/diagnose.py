@@ -157,11 +157,13 @@ class Diagnosis(NamedTuple):
         An object of a library is built on whatever was put into it.
         """
         tops = {target.split(".")[0] for target in self.wrong}
-        return {
-            target: keys
-            for target, keys in self.wrong.items()
-            if not tops & set(self.uses.get(target.split(".")[0], self.uses.keys()))
-        }
+
+        def below(top: str) -> set[str]:
+            return tops & set(self.uses.get(top, self.uses.keys()))
+
+        # Of two that name each other neither is lower.
+        high = {top for top in tops if any(top not in below(other) for other in below(top))}
+        return {target: keys for target, keys in self.wrong.items() if target.split(".")[0] not in high}
 
     def hints(self, at: Collection[Key] = (), without: str = "") -> list[Hint]:
         """The mistakes that the submission's author made.
@@ -206,7 +208,7 @@ def diagnose(
         uses: see `Diagnosis`.
         unfinished: functions and classes with a hole: what they, and those that use them, give is no evidence.
     """
-    if not any(outcome.calls for outcome in outcomes if outcome.status != "passed"):
+    if all(outcome.status == "passed" or not outcome.error for outcome in outcomes):
         return NOTHING  # all is well, or nothing was asked
     calls = keyed(chosen_calls(outcomes))
     right = knowledge.right(calls)

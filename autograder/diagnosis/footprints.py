@@ -57,7 +57,7 @@ class Footprint(NamedTuple):
 
     def has_kind_of(self, step: Step) -> bool:
         """See `Right`."""
-        return short(f"{self._salt} {step.strict.kind}", KIND) == self.parts()[4]
+        return short(f"{self._salt} {step.strict}", KIND) == self.parts()[4]
 
     def has_shape_of(self, step: Step) -> bool:
         """See `Right`."""
@@ -88,7 +88,7 @@ def footprint(step: Step, salt: str) -> Footprint:
     numbers = _numbers(bare._salt, step.loose, TOLERANCE, grids)
     if exact:
         numbers += _numbers(bare._salt, step.loose, TOLERANCE_FLOAT64, grids)
-    kinds = (short(f"{bare._salt} {kind}", KIND) for kind in (step.loose.kind, step.strict.kind))
+    kinds = (short(f"{bare._salt} {kind}", KIND) for kind in (step.loose.kind, step.strict))
     return bare._replace(text=f"{chr(ord('A') + grids)}{numbers}{''.join(kinds)}")
 
 

@@ -8,9 +8,10 @@ place, nothing is said.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ from autograder.grades import Place
 from autograder.isolation.near.remote import Session, Stopped, StudentError
 
 WRONG, RIGHT = 3, 3  # how many calls of a function are made again
-MOST_CALLS = 80  # with all that made their objects
+MOST_CALLS = 60  # with all that made their objects
 PLACES = 2
 
 
@@ -42,7 +43,7 @@ class Difference(NamedTuple):
 
     Attributes:
         what: "value", "kind" (a dtype, a gradient), "more" or "fewer" (turns), "extra" (a value more than there should
-            be), "path", "called" (a function), "raised".
+            be), "path", "called" (a function), "changed" (in place), "raised".
         wanted: the solution's step, where there is one.
         raised: the exception's type.
     """
@@ -233,7 +234,7 @@ def _first(
     given, wanted = theirs[last].signature or _NONE, right.get(last, _NONE)
     found = [difference for difference in found if difference.what != "kind" or given.kind != wanted.kind]
     if not found:
-        return None
+        return _changed(theirs[last], given, wanted)
     index = next((i for i, difference in enumerate(found) if difference.step.key not in own_way), 0)
     first = found[index]
     before = [difference for difference in found[:index] if not texts.as_given(_line(difference, texts))]
@@ -244,6 +245,20 @@ def _first(
     if first.what == "raised" or _is_alike(first.step.key.function, theirs[last], ours[last], known):
         return first
     return None
+
+
+def _changed(made: Made, given: Signature, wanted: Signature) -> Difference | None:
+    """The first step that changes an argument which should be left alone, where all else is as it should be."""
+    changed = set(_CHANGED.findall(given.kind)) - set(_CHANGED.findall(wanted.kind))
+    function = next((step.function for step in made.steps if step.kind == "argument"), "")
+    names = [step.name for step in made.steps if step.kind == "argument" and step.function == function]
+    theirs = {names[int(name)] if name.isdigit() and int(name) < len(names) else name for name in changed}
+    values = (step for step in made.steps if step.kind == "value" and step.function == function)
+    step = next((step for step in values if step.name in theirs), None)
+    return Difference(step, "changed") if step else None
+
+
+_CHANGED = re.compile(r"changed (\w+)")
 
 
 def _is_alike(function: str, theirs: Made, ours: RightlyMade, known: Collection[Key]) -> bool:
@@ -293,7 +308,7 @@ def _differences(theirs: Made, ours: RightlyMade, known: Collection[Key]) -> Ite
         if inside is None:
             clear = Key(function, "raise", "value")
             inside = step_of(line, clear, None, clear)
-        yield Difference(inside._replace(line=line, name="raise", kind="value"), "raised", raised=kind)
+        yield Difference(replace(inside, line=line, name="raise", kind="value"), "raised", raised=kind)
 
 
 _NONE = signature(None, None, ())
@@ -334,7 +349,7 @@ def _agreed(votes: Sequence[tuple[Difference, bool]], texts: _Texts) -> Place | 
 
 def replace_name(difference: Difference, name: str) -> Difference:
     """The difference under another name."""
-    return difference._replace(step=difference.step._replace(name=name))
+    return difference._replace(step=replace(difference.step, name=name))
 
 
 def _line(difference: Difference, texts: _Texts) -> int:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from autograder.diagnosis.traced import Key
 from autograder.isolation.between.steps import points_of
 
+_NAMES = re.compile(r"(?<![\w.])[^\W\d]\w*")  # `text.encode` is another `encode`
+
 
 def foundations_within(source: str, definitions: Mapping[str, tuple[int, int]]) -> dict[str, set[str]]:
     """For each function and class of a file the others that its text names, and those that these name, and so on.
@@ -74,7 +76,7 @@ def _parts(source: str) -> tuple[dict[str, str], tuple[str, ...]]:
 
 
 def _foundations(texts: Mapping[str, str]) -> dict[str, set[str]]:
-    words = {name: set(re.findall(r"\w+", text)) for name, text in texts.items()}
+    words = {name: set(_NAMES.findall(text)) for name, text in texts.items()}
     found: dict[str, set[str]] = {}
     for name in words:
         reached: set[str] = set()

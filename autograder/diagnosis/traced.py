@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from autograder.diagnosis.evidence import KeyedCall, Signature, signature
+from autograder.diagnosis.evidence import KeyedCall, Signature, kind_of, signature
 from autograder.isolation.between.steps import GRADIENT, LARGE
 
 POINTS = 3000
@@ -21,13 +23,12 @@ class Key(NamedTuple):
     kind: str
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """A step that happened.
 
     Attributes:
         value: what was given, as the recorder took it down.
-        loose: it as numbers in a shape, whatever kind of number or list they are in.
-        strict: with dtypes, and whether gradients flow.
         key: what it is called, as the reference calls it.
         caller: for an argument, the line of the call; 0 where nobody knows.
         last: the last line of its statement.
@@ -38,11 +39,20 @@ class Step(NamedTuple):
     name: str
     kind: str
     value: Any
-    loose: Signature
-    strict: Signature
     key: Key
     caller: int = 0
     last: int = 0
+
+    @cached_property
+    def loose(self) -> Signature:
+        """The value as numbers in a shape, whatever kind of number or list they are in."""
+        loose = signature(_plain(self.value, strict=False), None, ())
+        return loose._replace(kind=_TYPES.sub("", loose.kind))
+
+    @cached_property
+    def strict(self) -> str:
+        """Its kind, with dtypes, and whether gradients flow."""
+        return kind_of(_plain(self.value, strict=True))
 
     @property
     def clear(self) -> Key:
@@ -51,11 +61,11 @@ class Step(NamedTuple):
 
     def is_as(self, step: Step) -> bool:
         """Whether another step gave the same numbers."""
-        return self.loose.agrees(step.loose)
+        return _are_equal(self.value, step.value) or self.loose.agrees(step.loose)
 
     def has_kind_of(self, step: Step) -> bool:
         """Whether another step gave the same kind of value."""
-        return self.strict.kind == step.strict.kind
+        return self.strict == step.strict
 
     def has_shape_of(self, step: Step) -> bool:
         """Whether another step gave a value of the same shape."""
@@ -131,11 +141,16 @@ def points_in(points: Any) -> list[tuple[int, Key, int]]:
 
 
 def step_of(line: int, clear: Key, value: Any, key: Key, caller: int = 0, last: int = 0) -> Step:
-    """A step with the signatures of its value."""
-    loose = signature(_plain(value, strict=False), None, ())
-    loose = loose._replace(kind=_TYPES.sub("", loose.kind))
-    strict = signature(_plain(value, strict=True), None, ())
-    return Step(line, *clear, value, loose, strict, key, caller, last or line)
+    """A step by its name in its own file and in the reference."""
+    return Step(line, *clear, value, key, caller, last or line)
+
+
+def _are_equal(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same: it is quickly found out, and most are."""
+    try:
+        return type(a) is type(b) and isinstance(a, (bool, int, float, str, list, type(None))) and bool(a == b)
+    except (TypeError, ValueError, RuntimeError):  # there are arrays in them
+        return False
 
 
 def bare(line: str) -> str:

@@ -32,6 +32,8 @@ def how(difference: Difference, *, numbers: bool) -> str:
         return "The loop ends too early."
     if difference.what == "extra":
         return f"{what} is changed here, and should not be, or not so often."
+    if difference.what == "changed":
+        return f"{what} is changed in place here, and belongs to the caller."
     if difference.what == "called":
         return f"`{step.function}` is not what is needed here."
     if difference.what == "path" or wanted is None:
