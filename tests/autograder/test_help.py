@@ -10,9 +10,11 @@ from course_copy import copy_course
 from rich.console import Console
 from tmux import HAS_TMUX, terminal
 
-from autograder.grades import Grade
+from autograder.grades import Grade, Place
 from autograder.grading import VISIBLE, Grader
 from autograder.loop.debug import write_example
+from autograder.notebook.cells import Place as Cell
+from autograder.notebook.checking import in_cells
 from autograder.reports.terminal import print_check
 from autograder.submission import Submission
 
@@ -123,6 +125,13 @@ def test_what_a_test_compares_is_called_what_it_is(grade_softmax, solution):
     assert "(`probabilities.sum(axis=axis)`): 2 of 2 numbers are wrong" in told["slices_sum_to_one"]
     assert "makes of" not in told["worked_example"]
     assert not any("result (`" in test.feedback for test in grade.tests if test.visibility == "hidden")
+
+
+def test_a_place_in_a_notebook_is_a_line_of_a_cell():
+    """The module's third line stands in another cell."""
+    cells = [Cell(3, 1), Cell(3, 2), Cell(4, 1)]
+    place = Place(3, "softmax", "largest", "`largest` is not right.")
+    assert in_cells(place.sentence, "softmax", cells) == "Line 1 of cell [4], in `softmax`: `largest` is not right."
 
 
 def test_an_example_is_a_script_that_fails_as_the_check_did(small, solution):
