@@ -16,7 +16,7 @@ INSTALL = $(PYTHON) install.py $(if $(ASKED),--this-python)
 	@$(INSTALL)
 	@touch $@
 
-.PHONY: again help setup check watch course read hint reset notebook submit model train alignment classify capstone tour
+.PHONY: again help setup check watch course read hint debug reset notebook submit model train alignment classify capstone tour
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ read: .venv/installed  ## the lesson as a page in the browser, beside your edito
 
 hint: .venv/installed  ## the next hint; EX=softmax for another exercise, ALL=1 for those that you have read
 	@$(RUN) hint $(EX) $(if $(ALL),--all)
+
+debug: .venv/installed  ## an example that fails, to print from and stop in: EX=softmax
+	@$(RUN) debug $(EX)
 
 reset: .venv/installed  ## an exercise anew, your text is kept: EX=softmax LEVEL=guided, fading or open
 	@$(RUN) reset $(EX) $(if $(LEVEL),--level $(LEVEL))

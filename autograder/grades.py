@@ -51,6 +51,7 @@ class TestResult:
 
     Attributes:
         line: the line of the exercise's file that the feedback is about; 0 where nothing says which.
+        printed: what the student's code printed in it, bounded; of a visible test alone.
     """
 
     name: str
@@ -61,6 +62,7 @@ class TestResult:
     max_score: float
     feedback: str
     line: int = 0
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class ExerciseGrade:
     Attributes:
         carried_forward: the earlier exercises that a right stand-in took the place of.
         holes: the lines that still hold `...  # FINISH ME`, and `holes_total` how many the stub had.
+        unfinished: the functions and classes that they stand in.
         places: where it goes wrong first; empty where nothing is sure.
         output: what the student's code printed, bounded; for the instructor.
     """
@@ -83,6 +86,13 @@ class ExerciseGrade:
     holes_total: int = 0
     places: tuple[Place, ...] = ()
     output: str = ""
+    unfinished: tuple[str, ...] = ()
+
+    @property
+    def wrong(self) -> tuple[TestResult, ...]:
+        """The tests that do not pass for another reason than a hole, and then those that wait for one."""
+        failed = [test for test in self.tests if test.status != "passed"]
+        return tuple(sorted(failed, key=lambda test: (test.line in self.holes, test.status != "failed")))
 
     @property
     def score(self) -> float:
@@ -166,6 +176,7 @@ def as_json(grade: Grade) -> dict[str, Any]:
                 "hints": [vars(hint) for hint in exercise.hints],
                 "places": [vars(place) for place in exercise.places],
                 "holes": list(exercise.holes),
+                "unfinished": list(exercise.unfinished),
             }
             for exercise in grade.exercises
         ],
@@ -197,6 +208,7 @@ def from_json(data: dict[str, Any]) -> Grade:
             hints=tuple(Hint(**hint) for hint in entry["hints"]),
             places=tuple(Place(**place) for place in entry.get("places", ())),
             holes=tuple(map(int, entry.get("holes", ()))),
+            unfinished=tuple(map(str, entry.get("unfinished", ()))),
         )
         for entry in data["exercises"]
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +15,8 @@ from autograder.batch.cores import grading_pool
 from autograder.course import LEVELS, Course, CourseError, Exercise, load_course
 from autograder.diagnosis.catalogue import UNWRITTEN, known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
+from autograder.diagnosis.locate import Located
+from autograder.diagnosis.reach import changed_lines
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import Worker, start_worker
@@ -185,12 +185,12 @@ class _Verification:
         name = self.exercise.name
         return self.grader.grade_exercise(Submission("verify", {name: source}), self.exercise, passed=())
 
-    def judge(self, source: str) -> tuple[ExerciseGrade, Diagnosis]:
+    def judge(self, source: str) -> tuple[ExerciseGrade, Diagnosis, Located]:
         """Runs and judges a wrong text on right foundations; nobody will read it, so no smallest example is sought."""
         sources = {**self.grader.stand_ins(self.exercise), self.exercise.name: source}
         run = self.grader.run(self.exercise, sources, Effort(search=False))
         diagnosis = self.grader.diagnosis(run)
-        return replace(self.grader.marks(run), places=self.grader.places(run, diagnosis)), diagnosis
+        return self.grader.marks(run), diagnosis, self.grader.located(run, diagnosis)
 
     @property
     def solution(self) -> str:
@@ -209,7 +209,7 @@ class _Verification:
         if grade.status != "not_started" or grade.score:
             self.complain(f"the stub is {grade.status} with {grade.score:g} points, and should be not started with 0")
         # One hole less counts as started, so that the stub itself is loaded and run.
-        begun, _ = self.judge(text.replace("# FINISH ME", "# finish me", 1))
+        begun, *_ = self.judge(text.replace("# FINISH ME", "# finish me", 1))
         if begun.status != "failed":
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
 
@@ -229,8 +229,8 @@ class _Verification:
         wanted = [m for m in known_mistakes(self.course, self.exercise.name) if self.mistake in ("", m.id)]
         for mistake in wanted[:: self.sample]:
             self.report.mistakes += 1
-            grade, diagnosis = self.judge(mistake.source)
-            lines, changed = {place.line for place in grade.places}, changed_lines(self.solution, mistake.source)
+            grade, diagnosis, found = self.judge(mistake.source)
+            lines, changed = {place.line for place in found.places}, changed_lines(self.solution, mistake.source)
             self.report.located += bool(lines & changed)
             self.report.elsewhere += bool(lines - changed)
             lost = {test.name for test in grade.tests if test.status != "passed"}
@@ -243,12 +243,12 @@ class _Verification:
                 )
             else:
                 self.report.caught += 1
-            named = {hint.mistake for hint in diagnosis.hints()}
+            named = {hint.mistake for hint in diagnosis.hints(found.at)}
             self.report.diagnosed += mistake.id in named
             if mistake.id not in named:
                 self.report.undiagnosed.append(f"not diagnosed: {mistake.id}: {_why_not(mistake.id, diagnosis)}")
             # With this mistake out of the catalogue, whatever is named is not what was done.
-            unknown = {hint.mistake for hint in diagnosis.hints(without=mistake.id)}
+            unknown = {hint.mistake for hint in diagnosis.hints(found.at, without=mistake.id)}
             for wrong in (named | unknown) - {mistake.id}:
                 self.complain(f"the mistake {mistake.id} is taken for {wrong}")
 
@@ -271,19 +271,3 @@ def _why_not(mistake: str, diagnosis: Diagnosis) -> str:
     if others := [s.hint.mistake for s in diagnosis.possible if s.hint.mistake != mistake]:
         return f"the calls fit {', '.join(others)} as well"
     return f"it does not explain all that goes wrong in {', '.join(sorted(diagnosis.wrong))}"
-
-
-def changed_lines(before: str, after: str) -> set[int]:
-    """The lines of the second text that differ from the first, and the first lines of the statements they are in."""
-    old, new = before.split("\n"), after.split("\n")
-    changed: set[int] = set()
-    for tag, _, _, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag != "equal":
-            changed.update(range(first + 1, max(last, first + 1) + 1), [first] if tag == "delete" else [])
-    for node in ast.walk(ast.parse(after)):
-        if isinstance(node, ast.stmt) and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            body = getattr(node, "body", None)
-            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
-            if not changed.isdisjoint(range(node.lineno, end + 1)):
-                changed.add(node.lineno)
-    return changed

@@ -30,6 +30,11 @@ def add_commands(commands: Any) -> None:
     hint.add_argument("--all", action="store_true", help="those that you have read, once more")
     hint.set_defaults(run=_hint)
 
+    debug = commands.add_parser("debug", help="an example that fails, as a script to run, print from and stop in")
+    debug.add_argument("exercise", nargs="?", metavar="EXERCISE", help="of this one (the one that you are at)")
+    debug.add_argument("--no-run", action="store_true", help="only write it")
+    debug.set_defaults(run=_debug)
+
     reset = commands.add_parser("reset", help="begin an exercise anew; your text is kept beside it")
     reset.add_argument("exercise", metavar="EXERCISE")
     reset.add_argument("--level", choices=LEVELS, help="how much of it is open (as the course has it)")
@@ -88,6 +93,18 @@ def _hint(options: argparse.Namespace, course: Course) -> int:
     exercise = course.select([options.exercise])[0] if options.exercise else current(course)
     print(told_so_far(course, exercise) if options.all else next_hint(course, exercise))
     return 0
+
+
+def _debug(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.debug import run, write_example
+    from autograder.loop.hints import current
+
+    exercise = course.select([options.exercise])[0] if options.exercise else current(course)
+    path, said = write_example(course, exercise)
+    print(said, flush=True)
+    if path and options.no_run:
+        print(f"Open it in your editor, and run it: make debug EX={exercise.name}")
+    return run(course, path) if path and not options.no_run else 0
 
 
 def _reset(options: argparse.Namespace, course: Course) -> int:
