@@ -152,6 +152,7 @@ def test_json_is_the_fixed_form_and_comes_back(grader, solution):
         "hints",
         "places",
         "holes",
+        "unfinished",
     }
     assert set(exercise["tests"][0]) == {
         "name",
