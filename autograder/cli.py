@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
     release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
     _add_assignment(release)
+    release.add_argument("--path", choices=["core"], help="the core path alone, with what it builds on")
     release.add_argument("--level", choices=LEVELS, help="every exercise at this level (as course.toml says)")
     release.set_defaults(run=_release)
 
@@ -343,6 +344,7 @@ def _release(options: argparse.Namespace, course: Course) -> int:
         len(available()),
         url=options.url,
         assignment=options.assignment,
+        core=options.path == "core",
         level=options.level,
         said=print,
     )
