@@ -76,6 +76,7 @@ def draw_halves(
         axes[panel].set_xticks(range(len(values)), list(values))
         axes[panel].set(ylabel="percent")
         axes[panel].margins(y=0.2)
+        axes[panel].set_ylim(bottom=0)
         axes[panel].set_title(title, size=11)
     for (name, shares), colour in zip(unmoved.items(), (CORAL, "#8d5a97", BLUE), strict=True):
         axes["u"].plot(rates, [100 * part for part in shares], "o-", color=colour, label=name)
