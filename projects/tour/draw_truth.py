@@ -80,7 +80,7 @@ def draw_calibration(confidence: Tensor, right: Tensor, true: Tensor, false: Ten
     most = float(torch.cat([true, false]).max())
     edges = np.linspace(0, most, 16)
     for values, colour, name in ((false, CORAL, "false endings"), (true, BLUE, "true endings")):
-        axes["s"].hist(values.numpy(), edges, density=True, alpha=0.6, color=colour, label=name)
+        axes["s"].hist(values.numpy(), edges.tolist(), density=True, alpha=0.6, color=colour, label=name)
     axes["s"].set(xlabel="surprisal (nats)", ylabel="density")
     axes["s"].set_title("What surprises it")
     axes["s"].legend()

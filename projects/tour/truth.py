@@ -158,9 +158,9 @@ print(
     + (f", {float(confidence[~right].mean()):.0%} where it is wrong." if not right.all() else ".")
 )
 print(f"The expected calibration error is {gap:.1%}, in five bins.")
-true, false = torch.tensor([row[0] for row in endings]), torch.tensor([row[1:] for row in endings])
-anywhere = float((false.flatten()[:, None] > true).float().mean())
-within = float((false > true[:, None]).float().mean())
+of_truths, of_others = torch.tensor([row[0] for row in endings]), torch.tensor([row[1:] for row in endings])
+anywhere = float((of_others.flatten()[:, None] > of_truths).float().mean())
+within = float((of_others > of_truths[:, None]).float().mean())
 print(
     f"A false ending surprises it more than a true one in {within:.0%} of the pairs within a statement, and in "
     f"{anywhere:.0%} of the pairs from anywhere."
@@ -170,4 +170,4 @@ print(f"In {sum(single)} of {count} statements all three endings are one token, 
 sure = sorted((pair for pair in zip(confidence.tolist(), STATEMENTS, chosen, strict=True) if pair[2]), reverse=True)
 for how, (prompt, *offered), pick in sure[:5]:
     print(f"  With {how:.0%} confidence it says: {prompt}{offered[pick]} (and not{offered[0]}).")
-tour.show(pictures.draw_calibration(confidence, right, true, false.flatten()), "12-calibration")
+tour.show(pictures.draw_calibration(confidence, right, of_truths, of_others.flatten()), "12-calibration")

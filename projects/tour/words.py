@@ -161,12 +161,12 @@ SINGLE = ["king", "queen", "royalty", "food", "apple", "pear", "computers"]
 LENGTH = 3.0
 
 pieces = [tokenizer(f" {word}", add_special_tokens=False).input_ids for word in SINGLE]
-single = torch.stack([table[piece].mean(dim=0) for piece in pieces])  # [n, C]
-directions = single - table.mean(dim=0)
+alone = torch.stack([table[piece].mean(dim=0) for piece in pieces])  # [n, C]
+directions = alone - table.mean(dim=0)
 directions = LENGTH * directions / directions.norm(dim=1, keepdim=True)
 looks = {}
-for name, x in (("as they are", single), ("directions alone", directions)):
-    weights, mixed = attention.dot_product_attention(x.numpy(), x.numpy())
+for name, seen in (("as they are", alone), ("directions alone", directions)):
+    weights, _ = attention.dot_product_attention(seen.numpy(), seen.numpy())
     looks[name] = torch.from_numpy(weights)  # [n, n]
     off = max(abs(float(row.sum()) - 1) for row in looks[name])
     print(f"Embeddings {name}: every row sums to 1, the worst is off by {off:.1e}.")
