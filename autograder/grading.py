@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 from autograder.course import Budget, Course, Exercise, foundations, holes, with_foundations
 from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, Replays, diagnose
@@ -21,13 +21,27 @@ from autograder.submission import Submission
 from autograder.suites.explain import Explainer, Explanation
 from autograder.suites.limits import contained
 from autograder.suites.plugin import Sources
-from autograder.suites.runner import Effort, Outcome, Run, Suites
+from autograder.suites.runner import Begun, Effort, Outcome, Run, Suites
 
 EVERYTHING = VISIBILITIES
 VISIBLE, HIDDEN = EVERYTHING[:1], EVERYTHING[1:]
 DEFINITIONS = 100  # in a submission's file; what comes after them is not looked at
 AGAIN = Budget(call=3.0, load=10.0, exercise=10.0, restarts=0)  # for calls that are made again to see their steps
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
+
+
+class Attempt(NamedTuple):
+    """An exercise of a submission after its visible tests.
+
+    Attributes:
+        carried: what it builds on that is not the submission's own.
+        opener: opens its sources.
+        begun: what came of the visible tests.
+    """
+
+    carried: tuple[str, ...]
+    opener: Sources
+    begun: Begun
 
 
 @dataclass
@@ -63,25 +77,41 @@ class Grader:
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
     def grade(self, submission: Submission, known: Mapping[str, ExerciseGrade] | None = None) -> Grade:
-        """Grades every exercise that is not `known`; what an exercise builds on is graded before it."""
+        """Grades every exercise that is not `known`; what an exercise builds on is graded before it.
+
+        The visible tests of all exercises run before any hidden one: whatever a process could leave for a later one,
+        what a hidden test has shown to student code is not told by the words on a visible one.
+        """
         found: dict[str, ExerciseGrade] = dict(known or {})
-        for exercise in with_foundations(self.course, self.exercises):
-            if exercise.name not in found:
-                passed = [name for name, grade in found.items() if grade.status == "passed"]
-                found[exercise.name] = self.grade_exercise(submission, exercise, passed)
+        fine = {name for name, grade in found.items() if grade.status == "passed"}
+        left = [exercise for exercise in with_foundations(self.course, self.exercises) if exercise.name not in found]
+        started: dict[str, Attempt | ExerciseGrade | None] = {}
+        for exercise in left:
+            attempt: Attempt | ExerciseGrade | None = self._begin(submission, exercise, fine)
+            if isinstance(attempt, Attempt):
+                fine |= {exercise.name} if attempt.begun.passed else set()
+                attempt = None if attempt.begun.session and attempt.begun.session.is_large else attempt
+            started[exercise.name] = attempt
+        for exercise in left:
+            passed = [name for name, grade in found.items() if grade.status == "passed"]
+            found[exercise.name] = self._finish(submission, exercise, started[exercise.name], passed)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
         protection = self.worker.protection if self.locked else UNPROTECTED
         return Grade(submission.name, wanted, protection, tuple(submission.notes), submission.unreadable)
 
     def grade_exercise(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> ExerciseGrade:
         """Grades one exercise on the submission's own work where that has `passed`, and else on stand-ins."""
+        return self._finish(submission, exercise, self._begin(submission, exercise, passed), passed)
+
+    def _begin(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> Attempt | ExerciseGrade:
+        """Runs the visible tests of an exercise; or says why none of its tests can run."""
         name = exercise.name
         source = submission.sources.get(name)
         if name in submission.problems:
             return self._ungraded(name, "error", submission.problems[name])
         if source is None:
             return self._ungraded(name, "missing", f"There is no {name}.py.")
-        left, total = holes(source), holes_of_stub(self.course, name)
+        left = holes(source)
         if left and is_untouched(self.course, name, source):
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
             return replace(grade, holes=tuple(left), holes_total=len(left))
@@ -89,8 +119,28 @@ class Grader:
         sources = dict(submission.sources)
         for base in carried:
             sources[base] = self.course.stand_in(base).read_text(encoding="utf-8")
-        grade = self.judge(self.run(exercise, sources))
-        return replace(grade, carried_forward=carried, holes=tuple(left), holes_total=total)
+        opener = Sources(self.worker, sources, self.locked)
+        return Attempt(carried, opener, self.suites.begin(exercise, opener))
+
+    def _finish(
+        self,
+        submission: Submission,
+        exercise: Exercise,
+        attempt: Attempt | ExerciseGrade | None,
+        passed: Collection[str],
+    ) -> ExerciseGrade:
+        """Runs the hidden tests, and makes a grade of all."""
+        carried = tuple(base for base in foundations(self.course, exercise) if base not in passed)
+        # Too much to keep; or what it builds on has passed its visible tests, and not the hidden ones.
+        late = attempt is None or (isinstance(attempt, Attempt) and attempt.carried != carried)
+        if late or attempt is None:
+            attempt = self._begin(submission, exercise, passed)
+        if isinstance(attempt, ExerciseGrade):
+            return attempt
+        grade = self.judge(self.suites.finish(attempt.begun, attempt.opener), late=late)
+        left = tuple(holes(submission.sources[exercise.name]))
+        total = holes_of_stub(self.course, exercise.name)
+        return replace(grade, carried_forward=attempt.carried, holes=left, holes_total=total)
 
     def stand_ins(self, exercise: Exercise) -> dict[str, str]:
         """Right sources of all that an exercise builds on."""
@@ -107,21 +157,29 @@ class Grader:
         """Runs the suites on sources."""
         return self.suites.run(exercise, Sources(self.worker, sources, self.locked), effort)
 
-    def judge(self, run: Run) -> ExerciseGrade:
-        """What a run of the suites comes to: points, words and hints. Points never depend on the words."""
-        grade, diagnosis = self.marks(run), self.diagnosis(run)
-        return replace(grade, hints=tuple(diagnosis.hints()), places=self.places(run, diagnosis))
+    def judge(self, run: Run, *, late: bool = False) -> ExerciseGrade:
+        """What a run of the suites comes to: points, words and hints. Points never depend on the words.
 
-    def marks(self, run: Run) -> ExerciseGrade:
+        Args:
+            run: the run.
+            late: whether hidden tests of other exercises ran before its visible ones: then no words of student code,
+                and no numbers that it gave, are told of these either.
+        """
+        grade, diagnosis = self.marks(run, late=late), self.diagnosis(run)
+        places = () if late else self.places(run, diagnosis)
+        return replace(grade, hints=tuple(diagnosis.hints()), places=places)
+
+    def marks(self, run: Run, *, late: bool = False) -> ExerciseGrade:
         """Points and words, without hints."""
         name, session = run.exercise.name, run.session
-        explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call)
+        explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call, late)
         if session.loading_trouble and not session.calls:
             trouble = session.loading_trouble
             status: ExerciseStatus = "error"
             if trouble.kind in ("timeout", "crashed"):
                 status = cast(ExerciseStatus, trouble.kind)
-            why = contained(lambda: explainer.loading(trouble), Explanation(f"{name}.py could not be loaded."))
+            unsaid = Explanation(f"{name}.py could not be loaded.")
+            why = unsaid if late else contained(lambda: explainer.loading(trouble), unsaid)
             return self._ungraded(name, status, *why)
         none = [_NO_WORDS] * len(run.outcomes)
         words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)

@@ -66,16 +66,18 @@ class Explainer:
         source: the student's file.
         definitions: the lines of each function and class in it.
         call_seconds: a call's deadline.
+        late: whether visible tests, too, are explained as hidden ones are: student code knew of these before.
     """
 
     name: str
     source: str
     definitions: Mapping[str, tuple[int, int]]
     call_seconds: float
+    late: bool = False
 
     def explain(self, outcome: Outcome) -> Explanation:
         """What a student reads about a test that did not pass."""
-        full = outcome.test.visibility == "visible"
+        full = outcome.test.visibility == "visible" and not self.late
         hole = self._hole(outcome)
         own = [call for call in outcome.calls if not call.of_library]
         call = own[-1] if own else None
