@@ -172,7 +172,8 @@ class Grader:
     def marks(self, run: Run, *, late: bool = False) -> ExerciseGrade:
         """Points and words, without hints."""
         name, session = run.exercise.name, run.session
-        explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call, late)
+        seconds = run.exercise.budget.call
+        explainer = Explainer(name, session.sources[name], definitions(session), seconds, session.asked, late)
         if session.loading_trouble and not session.calls:
             trouble = session.loading_trouble
             status: ExerciseStatus = "error"

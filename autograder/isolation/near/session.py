@@ -130,6 +130,11 @@ class Session:
         raise as_raised(call.failure)
 
     @property
+    def asked(self) -> frozenset[str]:
+        """The names that suites have asked for: of functions, classes and methods."""
+        return frozenset(self._named)
+
+    @property
     def is_large(self) -> bool:
         """Whether its answers take more than may be kept of each of many sessions."""
         whole = Allowance()
