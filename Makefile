@@ -96,6 +96,7 @@ fuzz: .venv/developing  ## the decoder of what submissions send, coverage-guided
 test: .venv/developing  ## everything that must hold before a change lands
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/codespell
 	@$(BIN)/python -P -m pytest -q --numprocesses 2 --dist loadfile
 	@$(RUN) verify --sample 16
 	@$(RUN) mutants --sample 32

@@ -25,7 +25,7 @@ class GraderError(Exception):
 
 
 class CourseError(Exception):
-    """The course's own files are wrong; the message says where and how."""
+    """The course's own files, or what was asked of it, make no sense; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Course:
         return self.root / "exercises" / f"{name}.py"
 
     def stand_in(self, name: str) -> Path:
-        """What later exercises are graded with when the student's own is not right: a right answer by a library."""
+        """The reference used in place of a failed earlier exercise; built on a library, not on the solution."""
         return self.root / "tests" / "standins" / f"{name}.py"
 
     def fresh_stub(self, name: str, level: str) -> Path:

@@ -13,7 +13,7 @@ VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)  # in the order in w
 
 @dataclass(frozen=True)
 class Hint:
-    """A known mistake that was recognised."""
+    """A known mistake that was recognized."""
 
     mistake: str
     text: str

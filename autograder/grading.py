@@ -51,7 +51,7 @@ class Grader:
     Attributes:
         exercises: what is graded, in the course's order.
         locked: whether submissions are shut in.
-        known: what is known of the exercises' calls, once it was needed.
+        learned: what is known of the exercises' calls, once it was needed.
     """
 
     course: Course
@@ -59,7 +59,7 @@ class Grader:
     suites: Suites
     worker: Worker
     locked: bool
-    known: dict[str, Knowledge] = field(default_factory=dict)
+    learned: dict[str, Knowledge] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -76,13 +76,13 @@ class Grader:
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
-    def grade(self, submission: Submission, known: Mapping[str, ExerciseGrade] | None = None) -> Grade:
-        """Grades every exercise that is not `known`; what an exercise builds on is graded before it.
+    def grade(self, submission: Submission, reusable: Mapping[str, ExerciseGrade] | None = None) -> Grade:
+        """Grades every exercise that is not `reusable`; what an exercise builds on is graded before it.
 
         The visible tests of all exercises run before any hidden one: whatever a process could leave for a later one,
         what a hidden test has shown to student code is not told by the words on a visible one.
         """
-        found: dict[str, ExerciseGrade] = dict(known or {})
+        found: dict[str, ExerciseGrade] = dict(reusable or {})
         fine = {name for name, grade in found.items() if grade.status == "passed"}
         left = [exercise for exercise in with_foundations(self.course, self.exercises) if exercise.name not in found]
         started: dict[str, Attempt | ExerciseGrade | None] = {}
@@ -174,13 +174,13 @@ class Grader:
         name, session = run.exercise.name, run.session
         seconds = run.exercise.budget.call
         explainer = Explainer(name, session.sources[name], definitions(session), seconds, session.asked, late)
-        if session.loading_trouble and not session.calls:
-            trouble = session.loading_trouble
+        if session.loading_failure and not session.calls:
+            failure = session.loading_failure
             status: ExerciseStatus = "error"
-            if trouble.kind in ("timeout", "crashed"):
-                status = cast(ExerciseStatus, trouble.kind)
+            if failure.kind in ("timeout", "crashed"):
+                status = cast(ExerciseStatus, failure.kind)
             unsaid = Explanation(f"{name}.py could not be loaded.")
-            why = unsaid if late else contained(lambda: explainer.loading(trouble), unsaid)
+            why = unsaid if late else contained(lambda: explainer.loading(failure), unsaid)
             return self._ungraded(name, status, *why)
         none = [_NO_WORDS] * len(run.outcomes)
         words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)
@@ -222,9 +222,9 @@ class Grader:
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
-        if name not in self.known:
-            self.known[name] = knowledge(self.course, name)
-        return self.known[name]
+        if name not in self.learned:
+            self.learned[name] = knowledge(self.course, name)
+        return self.learned[name]
 
     def _ungraded(self, name: str, status: ExerciseStatus, feedback: str, line: int = 0) -> ExerciseGrade:
         tests = (
@@ -262,7 +262,7 @@ def _result(outcome: Outcome, why: Explanation) -> TestResult:
 
 
 def _status(outcomes: Iterable[Outcome]) -> ExerciseStatus:
-    kinds = [outcome.error.trouble.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
+    kinds = [outcome.error.failure.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
     if kinds:
         return "timeout" if "timeout" in kinds else "crashed"
     return "passed" if all(outcome.status == "passed" for outcome in outcomes) else "failed"

@@ -28,7 +28,7 @@ POINTS, MISTAKES, ANSWERS = 10.0, 12, 4  # what docs/writing-exercises.md asks o
 
 
 @dataclass
-class Report:
+class Proof:
     """What `verify` found out about one exercise.
 
     Attributes:
@@ -65,7 +65,7 @@ class Report:
 
 def verify(
     course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1, mistake: str = ""
-) -> Iterator[Report]:
+) -> Iterator[Proof]:
     """Verifies exercises side by side; gives their reports in the course's order.
 
     Args:
@@ -82,7 +82,7 @@ def verify(
         exercises = [e for e in exercises if mistake in {known.id for known in known_mistakes(course, e.name)}]
         if not exercises:
             raise CourseError(f"There is no known mistake {mistake!r}.")
-    yield Report("files", complaints=[] if mistake else [*_files(course)])
+    yield Proof("files", complaints=[] if mistake else [*_files(course)])
     jobs = [(course.root, exercise.name, sample, mistake) for exercise in exercises]
     if processes == 1 or len(jobs) == 1:
         try:
@@ -132,10 +132,10 @@ def stray_files(course: Course) -> Iterator[str]:
         yield "the map of the exercises in README.md is not what course.toml gives: run `make exercises`"
 
 
-def _verify_one(job: tuple[Path, str, int, str]) -> Report:
+def _verify_one(job: tuple[Path, str, int, str]) -> Proof:
     course = load_course(job[0])
     exercise = course.exercise(job[1])
-    report = Report(exercise.name)
+    report = Proof(exercise.name)
     try:
         grader = Grader.start(course, [exercise], EVERYTHING, _worker(), locked=False)
         _Verification(course, exercise, grader, report, *job[2:]).run()
@@ -155,7 +155,7 @@ class _Verification:
     course: Course
     exercise: Exercise
     grader: Grader
-    report: Report
+    report: Proof
     sample: int
     mistake: str = ""
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from autograder.course import Course, CourseError
 from autograder.loop import screen
-from autograder.loop.checker import Checker, Job
+from autograder.loop.checker import Checker, CheckJob
 from autograder.loop.keys import read_keys, single_keys
 from autograder.loop.state import load, save
 from autograder.loop.watch import Check, Picture, Quit, Warm, Watch, Wish
@@ -67,7 +67,7 @@ def _fulfil(wishes: list[Wish], session: Watch, checker: Checker, events: queue.
     for wish in wishes:
         match wish:
             case Check(number, name):
-                checker.check(Job(number, session.course.exercise(name), session.submission))
+                checker.check(CheckJob(number, session.course.exercise(name), session.submission))
             case Warm(name):
                 checker.warm(session.course.exercise(name))
             case Picture(name):

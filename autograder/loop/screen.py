@@ -14,7 +14,7 @@ from autograder.course import Course, holes
 from autograder.loop.state import Memory, Standing, text_digest
 from autograder.loop.watch import Watch
 from autograder.reports.console import NARROW, has_unicode, is_plain
-from autograder.reports.terminal import MORE_TESTS, bar, count, file_of, mark, print_tests, print_trouble, state
+from autograder.reports.terminal import MORE_TESTS, bar, count, file_of, mark, print_failures, print_tests, state
 from autograder.submission import Submission
 from autograder.term.assignments import assignments, due, whole
 
@@ -137,7 +137,7 @@ def _print_exercise(console: Console, watch: Watch) -> None:
             if watch.finished:
                 console.print(f"[bold green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]")
         else:
-            print_trouble(console, grade, whole=False)
+            print_failures(console, grade, whole=False)
     for more in (watch.hint, watch.picture):
         if more:
             console.print(Text(f"\n{more}" if not plain else more, style="cyan"))
