@@ -134,7 +134,8 @@ class CachedSelfAttention(nn.Module):
                 and nothing is remembered.
 
         Returns:
-            `[B, T, C]`, for the new tokens.
+            `[B, T, C]`, for the new tokens, in the dtype of `x`; a score of a few thousand is no trouble. Without a
+            cache, gradients flow back to `x` and to every weight.
         """
         return ...  # FINISH ME: the whole function
 

@@ -92,7 +92,8 @@ class MiniLlama(nn.Module):
             ids: `[B, T]`, token ids from 0 to V - 1.
 
         Returns:
-            `[B, T, V]`: the logits at position t are about token t + 1, and know the tokens up to t.
+            `[B, T, V]`, in the dtype of the weights: the logits at position t are about token t + 1, and know the
+            tokens up to t.
         """
         x = self.embed_tokens(ids)  # [B, T, C]
         for block in self.layers:
@@ -125,7 +126,7 @@ def next_token_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         ids: `[B, T]`, the tokens that the logits came from; the shift by one happens in here.
 
     Returns:
-        `[]`, a scalar.
+        `[]`, a scalar in the dtype of the logits.
     """
     # All positions but the last predict something: [B, T - 1, V].
     predictions = ...  # FINISH ME

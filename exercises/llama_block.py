@@ -67,9 +67,9 @@ class RMSNorm(nn.Module):
             x: `[..., dim]`.
 
         Returns:
-            `[..., dim]`, in the dtype of `x`.
+            `[..., dim]`, in the dtype of `x`, but computed in float32 at least: in float16 the square of 300 is
+            infinite.
         """
-        # At least float32 inside: in float16 the square of 300 is already infinite.
         wide = x.to(torch.promote_types(x.dtype, torch.float32))  # [..., C]
         # The mean of the squares of each vector: [..., 1]. Keep the axis, so that it broadcasts against the vectors.
         mean_square = ...  # FINISH ME
@@ -145,7 +145,7 @@ def rotate(x: torch.Tensor, positions: torch.Tensor, base: float = 10000.0) -> t
         base: how much slower the last pair turns than the first, nearly.
 
     Returns:
-        `[B, H, T, D]`, in the dtype of `x`.
+        `[B, H, T, D]`, in the dtype of `x`; the angles are computed in float32 at least.
 
     Raises:
         ValueError: D is odd, so that one number has no partner.
@@ -276,7 +276,7 @@ class LlamaBlock(nn.Module):
         self.mlp = SwiGLU(dim, hidden_dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, T, C]` to `[B, T, C]`; no token sees a later one."""
+        """`[B, T, C]` to `[B, T, C]`; no token sees a later one. Gradients reach x and every weight."""
         return ...  # FINISH ME: the whole function
 
 

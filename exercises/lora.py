@@ -56,6 +56,10 @@ class LoRALinear(nn.Module):
         rank: r, how many rows A and columns B has.
         alpha: how strongly the change counts.
 
+    Attributes:
+        lora_A: `[rank, in]`, at first from `nn.init.kaiming_uniform_` with a = √5.
+        lora_B: `[out, rank]`, at first zeros. Both have the base's dtype and device, and learn.
+
     Raises:
         ValueError: `rank` is less than 1.
     """

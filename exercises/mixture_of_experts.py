@@ -128,6 +128,10 @@ class MixtureOfExperts(nn.Module):
         num_experts: E.
         k: how many experts each token goes through.
 
+    Attributes:
+        router: `nn.Linear` from C to E, without bias.
+        experts: `nn.ModuleList` of E `SwiGLU` with weights of their own.
+
     Raises:
         ValueError: unless 1 <= k <= num_experts.
     """
@@ -142,7 +146,7 @@ class MixtureOfExperts(nn.Module):
         self.experts = ...  # FINISH ME
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Every token through its experts: `[B, T, C]` to `[B, T, C]`."""
+        """Every token through its experts: `[B, T, C]` to `[B, T, C]`, in the dtype of `x`."""
         return ...  # FINISH ME: the whole function
 
 

@@ -143,7 +143,8 @@ class MultiHeadAttention(nn.Module):
                 True in every row; None hides nothing.
 
         Returns:
-            `[B, T, C]`, in the dtype of `x`.
+            `[B, T, C]`, in the dtype of `x`. A score of a few thousand is no trouble, and gradients flow back to
+            `x` and to every weight.
         """
         return ...  # FINISH ME: the whole function
 

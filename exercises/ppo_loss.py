@@ -121,7 +121,8 @@ def ppo_loss(
         mask: `[...]`, bool, True for the entries that count, at least one; None for all.
 
     Returns:
-        The loss `[]`, a mean over all entries that count. Gradients reach `new_log_probs` alone.
+        The loss `[]`, a mean over all entries that count, in the dtype of the log-probabilities; whole numbers are
+        computed as floats. Gradients reach `new_log_probs` alone.
     """
     return ...  # FINISH ME: the whole function
 

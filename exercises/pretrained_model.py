@@ -236,7 +236,8 @@ def token_surprisals(model: nn.Module, tokenizer: Any, prompt: str, completion: 
         completion: the text to judge. Its tokens follow the prompt's, and get no special tokens of their own.
 
     Returns:
-        Pairs of a token's text, `tokenizer.decode([id])`, and its surprisal in nats, in the completion's order.
+        Pairs of a token's text, `tokenizer.decode([id])`, and its surprisal in nats, a number however small the
+        probability is, in the completion's order.
     """
     return ...  # FINISH ME: the whole function
 

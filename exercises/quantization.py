@@ -37,7 +37,7 @@ def quantize_absmax(weights: np.ndarray, per_row: bool = False) -> tuple[np.ndar
     """`s = max |w| / 127` and `q = round(w / s)`   (Dettmers et al. 2022)
 
     Args:
-        weights: `[out, in]`.
+        weights: `[out, in]`, in any floating dtype, or whole numbers; computed in float32 at least.
         per_row: whether each row has a scale of its own, or all weights share one.
 
     Returns:

@@ -100,6 +100,8 @@ def causal_mask(seq_len: int) -> np.ndarray:
 # **Masking.** A key that must not be seen gets the score `-inf` *before* the softmax. You know what happens then: its
 # weight is exactly 0, and the others share the whole. Zeros put in *after* the softmax would leave rows that sum to
 # less than 1.
+#
+# Dot products of long vectors may be in the thousands, of either sign. Your softmax is made for that.
 
 
 # %%

@@ -70,7 +70,8 @@ def sequence_log_probs(logits: torch.Tensor, labels: torch.Tensor, completion_ma
         completion_mask: `[B, T]`, bool, True for the labels that count. The first label never counts.
 
     Returns:
-        `[B]`, one log-probability for each sequence, in the dtype of `logits`; 0 where no label counts.
+        `[B]`, one log-probability for each sequence, in the dtype of `logits`; 0 where no label counts, and finite for
+        logits up to ±1e4.
     """
     # The logits that predict a label: all places but the last, [B, T-1, V].
     predictions = logits[:, :-1]  # FINISH ME

@@ -74,6 +74,9 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
 # models agree, and positive everywhere else. The naive estimate, $-x$ alone, is right on average too, but it is often
 # negative, and then it would reward a token for leaving the reference.
 #
+# **Quotients.** ρ and the penalty are made of quotients of probabilities. A log-probability of −200 is one, too, but
+# its probability is 0 in float32: subtract first, and take the exponential of the difference.
+#
 # **A worked example.** ε = 0.2 and β = 0.04. One answer with three tokens and A = 1.5, another with a single token and
 # A = −0.5:
 #
@@ -112,7 +115,8 @@ def grpo_loss(
         mask: `[B, T]`, bool, True for the tokens that count, at least one in every answer; None for all.
 
     Returns:
-        The loss `[]`. Gradients reach `new_log_probs` alone.
+        The loss `[]`, in the dtype of the log-probabilities; whole numbers are computed as floats. Gradients reach
+        `new_log_probs` alone.
     """
     # All but the new log-probabilities are data. Cut the three off from the graph that made them, with .detach().
     # BEGIN SOLUTION

@@ -74,7 +74,7 @@ def rms_norm_safe(x: torch.Tensor, weight: torch.Tensor, eps: float = 1e-6) -> t
         eps: added to the mean of the squares.
 
     Returns:
-        `[..., C]` in the dtype of x, rounded once, at the end.
+        `[..., C]` in the dtype of x, rounded once, at the end. Gradients flow to x and weight, in the dtype of each.
     """
     # x in float32: [..., C].
     wide = x.float()  # FINISH ME

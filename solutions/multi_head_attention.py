@@ -143,7 +143,8 @@ class MultiHeadAttention(nn.Module):
                 True in every row; None hides nothing.
 
         Returns:
-            `[B, T, C]`, in the dtype of `x`.
+            `[B, T, C]`, in the dtype of `x`. A score of a few thousand is no trouble, and gradients flow back to
+            `x` and to every weight.
         """
         query = split_heads(self.q_proj(x), self.num_heads)  # [B, H, T, D]
         key = split_heads(self.k_proj(x), self.num_heads)  # [B, H, T, D]

@@ -121,7 +121,8 @@ def ppo_loss(
         mask: `[...]`, bool, True for the entries that count, at least one; None for all.
 
     Returns:
-        The loss `[]`, a mean over all entries that count. Gradients reach `new_log_probs` alone.
+        The loss `[]`, a mean over all entries that count, in the dtype of the log-probabilities; whole numbers are
+        computed as floats. Gradients reach `new_log_probs` alone.
     """
     # The old policy and the advantages are data. Cut both off from the graph that made them, with .detach().
     # BEGIN SOLUTION

@@ -68,6 +68,8 @@ from torch import Tensor, nn
 class MiniTransformerBlock(nn.Module):
     """h = norm1(x + attn(x)), then norm2(h + ffn(h))   (Vaswani et al. 2017)
 
+    Nothing in it is random: no part has dropout.
+
     Args:
         embed_dim: the size C of each position's vector.
         num_heads: how many heads the attention has. It divides C.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.coverage import coverage
+from autograder.authoring.fairness import unfounded
 from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
@@ -45,6 +46,7 @@ class Report:
     caught: int = 0
     diagnosed: int = 0
     seen: str = ""
+    unfounded: int = 0
     located: int = 0
     elsewhere: int = 0
     answers: int = 0
@@ -57,7 +59,8 @@ class Report:
         return (
             f"{self.name}: {self.tests} tests, {self.points:g} points, "
             f"mistakes caught {self.caught} of {self.mistakes}, {self.mutants}, "
-            f"{self.seen}, diagnosed {self.diagnosed} of {self.mistakes}, "
+            f"{self.seen}, hidden tests without a sentence {self.unfounded}, "
+            f"diagnosed {self.diagnosed} of {self.mistakes}, "
             f"located {self.located} and {self.elsewhere} elsewhere, "
             f"right answers accepted {self.accepted} of {self.answers}"
         )
@@ -222,6 +225,10 @@ class _Verification:
             self.complain(f"it has {len(known)} of the {MISTAKES} known mistakes that are asked")
         if unwritten := [mistake.id for mistake in known if mistake.hint.startswith(UNWRITTEN)]:
             self.complain(f"the hint of {', '.join(unwritten)} is still to be written")
+        unfair = unfounded(self.course, self.exercise.name)
+        self.report.unfounded = len(unfair)
+        for complaint in unfair:
+            self.complain(complaint)
         if (number := len(self.course.answers(self.exercise.name))) < ANSWERS:
             self.complain(f"it has {number} of the {ANSWERS} right answers in other styles that are asked")
 

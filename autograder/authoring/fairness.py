@@ -1,0 +1,37 @@
+"""Whether a hidden test asks for something that is said: in the text or a docstring that every student has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from autograder.authoring.skeleton import stub
+from autograder.course import LEVELS, Course
+from autograder.declared import INPUTS_TEST, declared_tests
+
+WORDS = 2  # the least that a sentence has: less than that is found anywhere
+
+
+def unfounded(course: Course, name: str) -> list[str]:
+    """What is wrong with what an exercise's hidden tests rest on, a sentence a test; empty when all is fair."""
+    solution = course.solution(name).read_text(encoding="utf-8")
+    texts = {level: plain(stub(solution, level)) for level in LEVELS}
+    return list(_complaints(course, name, texts))
+
+
+def _complaints(course: Course, name: str, texts: dict[str, str]) -> Iterator[str]:
+    for test in declared_tests(course.suite(name, "hidden")):
+        if test.name == INPUTS_TEST:
+            continue
+        if not test.rests_on:
+            yield f"the hidden test {test.name} names no sentence that it rests on"
+        for sentence in test.rests_on:
+            absent = [level for level, text in texts.items() if plain(sentence) not in text]
+            if absent or len(sentence.split()) < WORDS:
+                where = "too short to be looked up" if not absent else f"not in the stub ({', '.join(absent)})"
+                yield f"the hidden test {test.name} rests on {sentence!r}, which is {where}"
+
+
+def plain(text: str) -> str:
+    """A text in one line, without the marks of comments: sentences run on over the ends of lines."""
+    return " ".join(re.sub(r"^[ \t]*#+ ?", "", text, flags=re.MULTILINE).split())
