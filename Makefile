@@ -32,8 +32,8 @@ watch: .venv/installed  ## the same on every save, and on to the next exercise w
 course: .venv/installed  ## what is done, and what is next
 	@$(RUN) course $(if $(PLAIN),--plain)
 
-hint: .venv/installed  ## the next hint; EX=softmax for another exercise, ALL=1 for those that you have read
-	@$(RUN) hint $(EX) $(if $(ALL),--all)
+hint: .venv/installed  ## the next hint; EX=softmax for another exercise, OF=log_softmax for a function, ALL=1 for those that you have read
+	@$(RUN) hint $(EX) $(OF) $(if $(ALL),--all)
 
 reset: .venv/installed  ## an exercise anew, your text is kept: EX=softmax LEVEL=guided, fading or open
 	@$(RUN) reset $(EX) $(if $(LEVEL),--level $(LEVEL))

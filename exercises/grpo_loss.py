@@ -59,9 +59,9 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
         Advantages `[P, G]`. Floating dtypes are kept; integers are computed as floats.
     """
     rewards = 1.0 * rewards  # [P, G]: whole numbers become floats, and the caller's tensor stays as it is
-    # [P, G]: how much better each answer is than the mean of its own group. keepdim=True keeps the mean's axis, [P, 1].
+    # [P, G]: how much better each answer is than the mean of its own group.
     centered = ...  # FINISH ME
-    # [P, G]: the same in units of the group's standard deviation, to which eps is added. G - 1 is PyTorch's default.
+    # [P, G]: the same in units of the group's standard deviation.
     return ...  # FINISH ME
 
 

@@ -203,9 +203,9 @@ class LossScaler:
         Returns:
             New float32 tensors, the gradients over the scale; and whether every number in all of them is finite.
         """
-        # Each in float32, where small numbers survive, and then over the scale.
+        # What the gradients would be without the scale, in a dtype that holds them.
         unscaled = ...  # FINISH ME
-        # A plain bool: not one inf or nan in any of them.
+        # Whether all numbers of all of them are finite, as a plain bool.
         finite = ...  # FINISH ME
         return unscaled, finite
 

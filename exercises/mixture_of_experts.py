@@ -68,7 +68,7 @@ def route(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     check_k(k, logits.shape[-1])
     # Each row from the largest to the smallest, and which expert each came from: [N, E] both.
     ordered, experts = ...  # FINISH ME
-    # The softmax over the chosen logits: [N, k].
+    # What each chosen expert counts: [N, k].
     weights = ...  # FINISH ME
     return weights, experts[:, :k]
 
@@ -140,9 +140,9 @@ class MixtureOfExperts(nn.Module):
         super().__init__()
         check_k(k, num_experts)
         self.k = k
-        # The router: a linear layer without bias, whose weight is [E, C].
+        # The router.
         self.router = ...  # FINISH ME
-        # The experts, each a SwiGLU with weights of its own, in an nn.ModuleList.
+        # The experts.
         self.experts = ...  # FINISH ME
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

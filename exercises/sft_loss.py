@@ -49,9 +49,9 @@ def build_labels(
         `(input_ids, labels)`, two new lists of equal length: the prompt and then the completion, and the same with
         every label of the prompt ignored.
     """
-    # The model reads the prompt and then the completion. `+` makes a new list of two.
+    # What the model reads.
     input_ids = ...  # FINISH ME
-    # As long as the input: one ignored label for each token of the prompt, then the completion. `[x] * n` repeats x.
+    # As long as the input: what each token is to be learned as.
     labels = ...  # FINISH ME
     return input_ids, labels
 

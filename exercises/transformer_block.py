@@ -83,9 +83,9 @@ class MiniTransformerBlock(nn.Module):
 
     def __init__(self, embed_dim: int, num_heads: int = 2) -> None:
         super().__init__()
-        # nn.MultiheadAttention, with the number of heads asked for. Our first axis is the batch: batch_first=True.
+        # The attention, with the number of heads asked for.
         self.attn = ...  # FINISH ME
-        # nn.Sequential calls its parts in turn: a Linear from C to 4C, nn.ReLU(), and a Linear back to C.
+        # The feed-forward network, 4C wide inside.
         wide = 4 * embed_dim
         self.ffn = ...  # FINISH ME
         # Layer norm over the C numbers of each position.

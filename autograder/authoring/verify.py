@@ -11,7 +11,7 @@ from pathlib import Path
 
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.coverage import coverage
-from autograder.authoring.fairness import unfounded
+from autograder.authoring.fairness import unfounded, unguided
 from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
@@ -227,7 +227,7 @@ class _Verification:
             self.complain(f"the hint of {', '.join(unwritten)} is still to be written")
         unfair = unfounded(self.course, self.exercise.name)
         self.report.unfounded = len(unfair)
-        for complaint in unfair:
+        for complaint in (*unfair, *unguided(self.course, self.exercise)):
             self.complain(complaint)
         if (number := len(self.course.answers(self.exercise.name))) < ANSWERS:
             self.complain(f"it has {number} of the {ANSWERS} right answers in other styles that are asked")

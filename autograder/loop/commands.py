@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from autograder.course import LEVELS, Course
+from autograder.course import LEVELS, Course, CourseError
 from autograder.reports.console import open_console
 
 
@@ -23,6 +23,7 @@ def add_commands(commands: Any) -> None:
 
     hint = commands.add_parser("hint", help="the next hint, for the exercise that you are at")
     hint.add_argument("exercise", nargs="?", metavar="EXERCISE", help="or for this one")
+    hint.add_argument("function", nargs="?", default="", metavar="FUNCTION", help="of it (the first with a hole)")
     hint.add_argument("--all", action="store_true", help="those that you have read, once more")
     hint.set_defaults(run=_hint)
 
@@ -72,7 +73,9 @@ def _hint(options: argparse.Namespace, course: Course) -> int:
     from autograder.loop.hints import current, next_hint, told_so_far
 
     exercise = course.select([options.exercise])[0] if options.exercise else current(course)
-    print(told_so_far(course, exercise) if options.all else next_hint(course, exercise))
+    if options.function and options.function not in (places := [place for place, _ in exercise.hints]):
+        raise CourseError(f"{exercise.name} has hints for {', '.join(places)}.")
+    print(told_so_far(course, exercise) if options.all else next_hint(course, exercise, options.function))
     return 0
 
 

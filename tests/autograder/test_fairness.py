@@ -4,13 +4,29 @@ import re
 
 from course_copy import copy_course
 
-from autograder.authoring.fairness import plain, unfounded
+from autograder.authoring.fairness import plain, unfounded, unguided
+from autograder.course import load_course
 
 
 def test_a_sentence_runs_on_over_the_ends_of_lines_and_comments():
     """Text cells are comments, and docstrings are indented; a student reads neither the marks nor the line ends."""
     text = "# So choose *c*\n# well.\n    #\n    Then no\n    overflow.\n"
     assert plain(text) == "So choose *c* well. Then no overflow."
+
+
+def test_hints_are_for_holes_and_say_what_stands_nowhere(tmp_path):
+    """A function with holes has a hint, a hint is for a function with holes, and none repeats the screen."""
+    course = copy_course(tmp_path / "course", ["softmax"])
+    assert unguided(course, course.exercise("softmax")) == []
+    path = course.root / "course.toml"
+    text = path.read_text(encoding="utf-8").replace("hints.log_softmax", "hints.logarithm")
+    text = text.replace('"Do not take the log', '"Each slice divided by its own sum. Do not take the log')
+    path.write_text(text, encoding="utf-8")
+    assert unguided(course, load_course(course.root).exercise("softmax")) == [
+        "there is no hint for log_softmax",
+        "there are hints for logarithm, where no hole is",
+        "a hint for logarithm says what stands in the stub: Each slice divided by its own sum.",
+    ]
 
 
 def test_a_test_without_a_sentence_and_one_that_is_said_nowhere(tmp_path):
