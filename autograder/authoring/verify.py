@@ -12,6 +12,7 @@ from pathlib import Path
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.coverage import coverage
 from autograder.authoring.fairness import unfounded, unguided
+from autograder.authoring.filled import filled
 from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
@@ -51,6 +52,8 @@ class Report:
     elsewhere: int = 0
     answers: int = 0
     accepted: int = 0
+    filled: int = 0
+    opened: int = 0
     undiagnosed: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -62,7 +65,7 @@ class Report:
             f"{self.seen}, hidden tests without a sentence {self.unfounded}, "
             f"diagnosed {self.diagnosed} of {self.mistakes}, "
             f"located {self.located} and {self.elsewhere} elsewhere, "
-            f"right answers accepted {self.accepted} of {self.answers}"
+            f"right answers accepted {self.accepted} of {self.answers}, in the open stub {self.opened} of {self.filled}"
         )
 
 
@@ -178,10 +181,13 @@ class _Verification:
         self.report.seen = found.words()
         for complaint in found.complaints():
             self.complain(complaint)
-        for path in self.course.answers(self.exercise.name):
+        for number, path in enumerate(self.course.answers(self.exercise.name)):
             self.report.answers += 1
-            label = f"the right answer {path.stem}"
-            self.report.accepted += self.expect_full_marks(label, self.grade(path.read_text(encoding="utf-8")))
+            answer, label = path.read_text(encoding="utf-8"), f"the right answer {path.stem}"
+            self.report.accepted += self.expect_full_marks(label, self.grade(answer))
+            if number % self.sample == 0:
+                self.report.filled += 1
+                self.report.opened += self.check_filled(label, solution, answer)
 
     def grade(self, source: str) -> ExerciseGrade:
         """Grades one text as the exercise, on right foundations."""
@@ -215,6 +221,11 @@ class _Verification:
         begun, _ = self.judge(text.replace("# FINISH ME", "# finish me", 1))
         if begun.status != "failed":
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
+
+    def check_filled(self, label: str, solution: str, answer: str) -> bool:
+        """Whether an open stub that is filled by an answer of another style gets full marks."""
+        text = filled(stub(solution, "open"), answer)
+        return self.expect_full_marks(f"the open stub, filled by {label},", self.grade(text))
 
     def check_guide(self) -> None:
         """What docs/writing-exercises.md asks of every exercise, in numbers."""
