@@ -30,13 +30,14 @@ class SwiGLU(nn.Module):
 
 
 def rotate(x, positions, base=10000.0):
-    pairs = x.unflatten(-1, (2, -1))  # [B, H, T, 2, D/2]
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+    pairs = x.to(wide).unflatten(-1, (2, -1))  # [B, H, T, 2, D/2]
     count = pairs.shape[-1]
-    angles = einsum("t,i->ti", positions.to(x.dtype), base ** -(torch.arange(count, dtype=x.dtype) / count))
+    angles = einsum("t,i->ti", positions.to(wide), base ** -(torch.arange(count, dtype=wide) / count))
     matrix = torch.stack([angles.cos(), -angles.sin(), angles.sin(), angles.cos()]).unflatten(
         0, (2, 2)
     )  # [2, 2, T, D/2]
-    return einsum("uvti,bhtvi->bhtui", matrix, pairs).flatten(-2)
+    return einsum("uvti,bhtvi->bhtui", matrix, pairs).flatten(-2).to(x.dtype)
 
 
 class GroupedQueryAttention(nn.Module):
