@@ -121,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
     _add_assignment(release)
     release.add_argument("--level", choices=LEVELS, help="every exercise at this level (as course.toml says)")
+    release.add_argument(
+        "--answers", nargs="+", default=[], metavar="EXERCISE", help="with another answer to compare with"
+    )
     release.set_defaults(run=_release)
 
     notebooks = commands.add_parser("notebooks", help="write a course folder for nbgrader")
@@ -344,6 +347,7 @@ def _release(options: argparse.Namespace, course: Course) -> int:
         url=options.url,
         assignment=options.assignment,
         level=options.level,
+        answers=[exercise.name for exercise in course.select(options.answers)] if options.answers else [],
         said=print,
     )
     print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")

@@ -151,6 +151,10 @@ class Course:
         shared = sorted(self.support.glob("*.py"))
         return [*suites, self.mistakes(name), self.stand_in(name), self.solution(name), self.stub(name), *shared]
 
+    def other_answer(self, name: str) -> Path:
+        """A right answer in another style, in a release whose instructor gives one."""
+        return self.root / "answers" / f"{name}.py"
+
     def answers(self, name: str) -> list[Path]:
         """Right answers in other styles than the solution's."""
         return sorted((self.root / "tests" / "answers" / name).glob("*.py"))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from autograder.authoring.skeleton import stub
 from autograder.course import LEVELS, Course, Exercise, holes, place_of
 from autograder.declared import INPUTS_TEST, declared_tests
+from autograder.stubs import plain
 
 WORDS = 2  # the least that a sentence has: less than that is found anywhere
 TELLING = 5  # words in a row of a hint that stand on the screen already
@@ -52,8 +53,3 @@ def unguided(course: Course, exercise: Exercise) -> list[str]:
             if len(sentence.split()) >= TELLING and sentence in screen:
                 found.append(f"a hint for {place} says what stands in the stub: {sentence}")
     return found
-
-
-def plain(text: str) -> str:
-    """A text in one line, without the marks of comments: sentences run on over the ends of lines."""
-    return " ".join(re.sub(r"^[ \t]*#+ ?", "", text, flags=re.MULTILINE).split())

@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from autograder.authoring import browser
+from autograder.authoring.answers import given
 from autograder.authoring.browser import Address
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.skeleton import stub
@@ -34,6 +35,7 @@ from autograder.course import (
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
+from autograder.diagnosis.grounds import grounds
 from autograder.files import PROGRAM, TEMPLATES
 from autograder.grading import VISIBLE, Grader
 from autograder.isolation.near.worker import start_worker
@@ -57,6 +59,7 @@ def release(
     url: str = "",
     assignment: str = "",
     level: str | None = None,
+    answers: Sequence[str] = (),
     said: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
@@ -68,6 +71,7 @@ def release(
         url: from where students will fetch it; what the last release into this folder was told, where nobody says.
         assignment: up to which assignment, with what it builds on; the whole course for none.
         level: how much every exercise leaves open; as course.toml says for none.
+        answers: exercises for which a right answer comes along, in another style, to compare with.
         said: told how far it is, a line an exercise.
 
     Raises:
@@ -79,6 +83,7 @@ def release(
     course, table = released_part(course, assignment)
     files = {
         **texts(course, address, level),
+        **given(course, answers),
         PurePosixPath("course.toml"): table,
         **_fingerprints(course, processes, said),
     }
@@ -231,6 +236,7 @@ def fingerprints(root: Path, name: str) -> str:
             **record(Replays(course, name), runs),
             "holes": marked_answers(versions[0]),
             "untouched": untouched(versions[0]),
+            "grounds": grounds(course, name),
         }
     )
 

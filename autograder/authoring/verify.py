@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from autograder.authoring.answers import other_answer
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.coverage import coverage
 from autograder.authoring.fairness import unfounded, unguided
@@ -242,6 +243,11 @@ class _Verification:
             self.complain(complaint)
         if (number := len(self.course.answers(self.exercise.name))) < ANSWERS:
             self.complain(f"it has {number} of the {ANSWERS} right answers in other styles that are asked")
+
+        try:
+            other_answer(self.course, self.exercise.name)
+        except CourseError:
+            self.complain("none of its right answers says in its docstring what it does better (`Better: …`)")
 
     def check_mistakes(self) -> None:
         wanted = [m for m in known_mistakes(self.course, self.exercise.name) if self.mistake in ("", m.id)]

@@ -27,6 +27,15 @@ def add_commands(commands: Any) -> None:
     hint.add_argument("--all", action="store_true", help="those that you have read, once more")
     hint.set_defaults(run=_hint)
 
+    recap = commands.add_parser("recap", help="look back on a part: what was hard, and where the lesson answers it")
+    recap.add_argument("part", nargs="?", default="", metavar="PART", help="Foundations, ... (the one that you are at)")
+    recap.set_defaults(run=_recap)
+
+    compare = commands.add_parser("compare", help="your answer beside another right one, once yours passes")
+    compare.add_argument("exercise", metavar="EXERCISE")
+    add_plain(compare)
+    compare.set_defaults(run=_compare)
+
     reset = commands.add_parser("reset", help="begin an exercise anew; your text is kept beside it")
     reset.add_argument("exercise", metavar="EXERCISE")
     reset.add_argument("--level", choices=LEVELS, help="how much of it is open (as the course has it)")
@@ -76,6 +85,20 @@ def _hint(options: argparse.Namespace, course: Course) -> int:
     if options.function and options.function not in (places := [place for place, _ in exercise.hints]):
         raise CourseError(f"{exercise.name} has hints for {', '.join(places)}.")
     print(told_so_far(course, exercise) if options.all else next_hint(course, exercise, options.function))
+    return 0
+
+
+def _recap(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.recap import part_of, recap
+
+    print(recap(course, part_of(course, options.part)))
+    return 0
+
+
+def _compare(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.compare import compare
+
+    compare(course, course.select([options.exercise])[0], open_console(options.plain))
     return 0
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.course import Course, holes
+from autograder.loop.recap import hard
 from autograder.loop.state import Memory, Standing, text_digest
 from autograder.loop.watch import Watch
 from autograder.reports.console import NARROW, has_unicode, is_plain
@@ -88,6 +89,8 @@ def print_course(console: Console, course: Course, memory: Memory, submission: S
     console.print(f"{done}." if is_plain(console) else f"{bar(console, len(passed), len(course.names), 20)} {done}")
     for line in _deadlines(course, passed):
         console.print(line, markup=False)
+    if most := hard(course, memory):
+        console.print(f"What was hard: {', '.join(most)}. Look back: make recap", markup=False)
     if following is None:
         console.print(f"[green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]")
     else:

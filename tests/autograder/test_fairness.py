@@ -4,8 +4,9 @@ import re
 
 from course_copy import copy_course
 
-from autograder.authoring.fairness import plain, unfounded, unguided
+from autograder.authoring.fairness import unfounded, unguided
 from autograder.course import load_course
+from autograder.stubs import plain
 
 
 def test_a_sentence_runs_on_over_the_ends_of_lines_and_comments():

@@ -1,4 +1,7 @@
-"""Sums by name: query heads are grouped, so that no key or value is repeated; the rotation is a 2x2 matrix."""
+"""Sums by name: query heads are grouped, so that no key or value is repeated; the rotation is a 2x2 matrix.
+
+Better: no key and no value is repeated, so that shared heads save memory in the computation as well.
+"""
 
 import torch
 from torch import einsum, nn
