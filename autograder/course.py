@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from autograder.files import PROGRAM
+from autograder.versions import TooNew, require_format
 
 HOLE = re.compile(r"^[ \t]*+(?:[^#\n]*?=[ \t]*+|return[ \t]++)?\.\.\.[ \t]*+#[ \t]*+FINISH ME\b", re.MULTILINE)
-_TABLES = {"title", "defaults", "exercise", "policy", "assignment"}
+FORMAT = 1  # of course.toml
+_TABLES = {"format", "title", "defaults", "exercise", "policy", "assignment"}
 _ANSWER = re.compile(r"# (?:FINISH ME|BEGIN SOLUTION)\b")
 # How much a stub leaves open: every answer; these, but the last function as a whole; every function as a whole.
 LEVELS = ("guided", "fading", "open")
@@ -25,7 +27,7 @@ class GraderError(Exception):
 
 
 class CourseError(Exception):
-    """The course's own files are wrong; the message says where and how."""
+    """The course's own files, or what was asked of it, make no sense; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Course:
         return self.root / "exercises" / f"{name}.py"
 
     def stand_in(self, name: str) -> Path:
-        """What later exercises are graded with when the student's own is not right: a right answer by a library."""
+        """The reference used in place of a failed earlier exercise; built on a library, not on the solution."""
         return self.root / "tests" / "standins" / f"{name}.py"
 
     def fresh_stub(self, name: str, level: str) -> Path:
@@ -215,6 +217,7 @@ def load_course(root: Path) -> Course:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CourseError(f"{path} cannot be read: {error}") from None
     try:
+        require_format(table, FORMAT, str(path))
         defaults = {"budget": {}, "memory_mib": 2048, "libraries": [], **table.get("defaults", {})}
         if unknown := set(table) - _TABLES:
             raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
@@ -224,6 +227,8 @@ def load_course(root: Path) -> Course:
         first = entries[0].get("part") if "level" not in defaults else None
         exercises = tuple(_exercise(e, defaults, "guided" if e.get("part") == first else fading) for e in entries)
         course = Course(root, table["title"], exercises, table.get("policy", {}), tuple(table.get("assignment", ())))
+    except TooNew as error:
+        raise CourseError(str(error)) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CourseError(f"{path} is not complete: {error}") from None
     _check_order(course)

@@ -109,9 +109,9 @@ class MiniTransformerBlock(nn.Module):
         # Self-attention: query, key and value are all x, and the mask is its attn_mask. It returns a pair, the result
         # [B, T, C] and the attention weights: take the first. (need_weights=False saves the work for the other.)
         attended = self.attn(x, x, x, attn_mask=mask, need_weights=False)[0]  # FINISH ME
-        # Add it to what was there, then normalise the sum.
+        # Add it to what was there, then normalize the sum.
         x = self.norm1(x + attended)  # FINISH ME
-        # The same for the feed-forward network. It reads the x that has just been normalised, and is added to that.
+        # The same for the feed-forward network. It reads the x that has just been normalized, and is added to that.
         return self.norm2(x + self.ffn(x))  # FINISH ME
 
 

@@ -33,7 +33,7 @@ pretrained_model, softmax = tour.exercise("pretrained_model"), tour.exercise("so
 
 # %%
 decoding = tour.exercise("decoding")
-PROMPTS = ("The capital of France is", "My favourite thing to eat is")
+PROMPTS = ("The capital of France is", "My favorite thing to eat is")
 SETTINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "as it is": lambda x: x,
     "temperature 0.5": lambda x: decoding.apply_temperature(x, 0.5),

@@ -152,7 +152,7 @@ tour.show(pictures.draw_bill(bill), "9-fewer-bits")
 #   that runs through the model, and does its square still fit? Your `rms_norm_safe` computes in float32.
 # - **Small gradients.** What is too small for float16 becomes zero. How many entries of a real gradient do, before your
 #   `LossScaler` multiplies the loss, and after?
-# - **Small steps.** A weight in half precision has neighbours far away; a step that is shorter than half the way to the
+# - **Small steps.** A weight in half precision has neighbors far away; a step that is shorter than half the way to the
 #   next one changes nothing. Which part of a step gets lost, by the learning rate, and what does your `master_step`
 #   save by keeping the weights in float32?
 

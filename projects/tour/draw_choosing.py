@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from projects.tour.drawing import BLUE, CORAL, GREY, INK, LIGHT, bars, boxes, canvas
+from projects.tour.drawing import BLUE, CORAL, GRAY, INK, LIGHT, bars, boxes, canvas
 
 
 def draw_choices(choices: Mapping[str, Mapping[str, Tensor]], tokenizer: Any) -> Figure:
@@ -23,7 +23,7 @@ def draw_choices(choices: Mapping[str, Mapping[str, Tensor]], tokenizer: Any) ->
         texts = [tokenizer.decode([token]) for token in best.tolist()]
         for column, name in enumerate(settings):
             panel, probabilities = axes[f"{row} {name}"], by_setting[name]
-            bars(panel, texts, probabilities[best].tolist(), BLUE if column else GREY)
+            bars(panel, texts, probabilities[best].tolist(), BLUE if column else GRAY)
             panel.barh(range(10), plain[best].tolist(), color="none", edgecolor=CORAL, linewidth=1 if column else 0)
             if column:
                 panel.set_yticks([])
@@ -43,12 +43,12 @@ def draw_chat(
 ) -> Figure:
     """The template's tokens; what comes next with it and without; and both answers."""
     figure, axes = canvas(13.5, 6.2, rows=["tt", "wo", "ab"], height_ratios=[1.3, 1.3, 0.5])
-    colours = [CORAL if own else LIGHT for own in special]
-    boxes(axes["t"], tokens, colours, 104, 10, ["white" if own else INK for own in special])
+    colors = [CORAL if own else LIGHT for own in special]
+    boxes(axes["t"], tokens, colors, 104, 10, ["white" if own else INK for own in special])
     axes["t"].set_title("A question in the chat template; what stands for no text, in red")
     for panel, below, (name, best), reply in zip("wo", "ab", next_tokens.items(), replies.values(), strict=True):
         texts, shares = zip(*best, strict=True)
-        bars(axes[panel], texts, shares, BLUE if panel == "w" else GREY)
+        bars(axes[panel], texts, shares, BLUE if panel == "w" else GRAY)
         axes[panel].set_title(f"What comes next, {name}")
         axes[below].axis("off")
         lines = textwrap.wrap(" ".join(reply.split()) or "(nothing)", 72)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from projects.tour.drawing import BLUE, CORAL, GREY, canvas
+from projects.tour.drawing import BLUE, CORAL, GRAY, canvas
 
 
 def draw_cache(
@@ -18,15 +18,15 @@ def draw_cache(
 ) -> Figure:
     """The time for each token with the cache and without; the memory that the cache takes as the text grows."""
     figure, axes = canvas(13, 4.6, rows=["tm"], width_ratios=[1.25, 1])
-    for seconds, colour, name in ((anew, CORAL, "everything anew"), (cached, BLUE, "with the cache")):
+    for seconds, color, name in ((anew, CORAL, "everything anew"), (cached, BLUE, "with the cache")):
         places = range(context, context + len(seconds))
-        axes["t"].plot(places, [1000 * second for second in seconds], "o-", color=colour, markersize=4, label=name)
+        axes["t"].plot(places, [1000 * second for second in seconds], "o-", color=color, markersize=4, label=name)
     axes["t"].set(ylim=(0, None), xlabel="tokens before it", ylabel="milliseconds for one more token")
     axes["t"].set_title("What the next token costs in time")
     axes["t"].legend()
     lengths = np.linspace(0, longest, 50)
     axes["m"].plot(lengths, lengths * per_token / 1e6, color=BLUE, label="the cache")
-    axes["m"].axhline(weights / 1e6, color=GREY, linestyle="--", label="the weights")
+    axes["m"].axhline(weights / 1e6, color=GRAY, linestyle="--", label="the weights")
     axes["m"].set(xlim=(0, longest), ylim=(0, None), xlabel="tokens in the cache", ylabel="megabytes")
     axes["m"].set_title("... and in memory")
     axes["m"].legend()
@@ -78,8 +78,8 @@ def draw_halves(
         axes[panel].margins(y=0.2)
         axes[panel].set_ylim(bottom=0)
         axes[panel].set_title(title, size=11)
-    for (name, shares), colour in zip(unmoved.items(), (CORAL, "#8d5a97", BLUE), strict=True):
-        axes["u"].plot(rates, [100 * part for part in shares], "o-", color=colour, label=name)
+    for (name, shares), color in zip(unmoved.items(), (CORAL, "#8d5a97", BLUE), strict=True):
+        axes["u"].plot(rates, [100 * part for part in shares], "o-", color=color, label=name)
     axes["u"].set_xscale("log")
     axes["u"].set(xlabel="learning rate", ylabel="percent", ylim=(-3, 103))
     axes["u"].set_title("Weights that a step leaves where they are", size=11)
@@ -88,7 +88,7 @@ def draw_halves(
 
 
 def _draw_costs(axes: Mapping[str, Axes], bill: Mapping[str, Cost]) -> None:
-    colours = ["#1b4965", "#2a6f97", "#62b6cb", CORAL, "#f2a48f"]
+    colors = ["#1b4965", "#2a6f97", "#62b6cb", CORAL, "#f2a48f"]
     sizes, paces, losses, moves = zip(*bill.values(), strict=True)
     changes = [loss - losses[0] for loss in losses]
     for panel, values, form, title in (
@@ -97,7 +97,7 @@ def _draw_costs(axes: Mapping[str, Axes], bill: Mapping[str, Cost]) -> None:
         ("l", changes, "{:+.4f}", f"Change of the loss ({losses[0]:.3f})"),
         ("m", moves, "{:.2g}", "Predictions moved (nats)"),
     ):
-        bars = axes[panel].barh(range(len(bill)), values, color=colours)
+        bars = axes[panel].barh(range(len(bill)), values, color=colors)
         axes[panel].bar_label(bars, [form.format(value) for value in values], padding=4, size=9)
         axes[panel].set_yticks(range(len(bill)), list(bill) if panel == "s" else [""] * len(bill))
         axes[panel].set_ylim(len(bill) - 0.4, -0.6)
@@ -105,5 +105,5 @@ def _draw_costs(axes: Mapping[str, Axes], bill: Mapping[str, Cost]) -> None:
         axes[panel].xaxis.set_major_locator(MaxNLocator(4))
         axes[panel].margins(x=0.32)
         axes[panel].set_title(title, size=11)
-    axes["l"].axvline(0, color=GREY, linewidth=0.8)
+    axes["l"].axvline(0, color=GRAY, linewidth=0.8)
     axes["l"].spines["left"].set_visible(False)

@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from projects.tour.drawing import BLUE, CORAL, GREY, INK, LIGHT, STYLE, boxes, canvas
+from projects.tour.drawing import BLUE, CORAL, GRAY, INK, LIGHT, STYLE, boxes, canvas
 
 
 def draw_surprisals(
@@ -26,8 +26,8 @@ def draw_surprisals(
     above, below = halves
     panel, page = above.subplots(), below.subplots()
     for row, (_, true, false, of_true, of_false) in enumerate(facts):
-        colour = CORAL if of_false <= of_true else LIGHT
-        panel.plot([of_true, of_false], [row, row], color=colour, linewidth=3, zorder=1)
+        color = CORAL if of_false <= of_true else LIGHT
+        panel.plot([of_true, of_false], [row, row], color=color, linewidth=3, zorder=1)
         panel.plot(of_true, row, "o", color=BLUE, markersize=9, label="" if row else "the true completion")
         panel.plot(of_false, row, "X", color=CORAL, markersize=9, label="" if row else "a false one")
         left, right = sorted([(of_true, true), (of_false, false)])
@@ -47,9 +47,9 @@ def draw_surprisals(
     scale = Normalize(0, 9)
     nats = [guess[1] for guess in guesses]
     tokens = [beginning, *(token for token, _ in guesses)]
-    colours = ["0.92", *(cmap(scale(each)) for each in nats)]
+    colors = ["0.92", *(cmap(scale(each)) for each in nats)]
     inks = [INK, *("white" if each > 6 else INK for each in nats)]
-    boxes(page, tokens, colours, 128, 9.5, inks, lines=5)
+    boxes(page, tokens, colors, 128, 9.5, inks, lines=5)
     page.set_title("A text of its own: the redder, the more it was a guess")
     below.colorbar(plt.cm.ScalarMappable(scale, cmap), ax=page, label="surprisal (nats)", pad=0.01, shrink=0.8)
     return figure
@@ -67,7 +67,7 @@ def draw_calibration(confidence: Tensor, right: Tensor, true: Tensor, false: Ten
     """
     figure, axes = canvas(12.5, 4.6, rows=["cs"])
     where = (confidence * bins).ceil().clamp(1, bins).long() - 1
-    axes["c"].plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="as sure as it is right")
+    axes["c"].plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=1, label="as sure as it is right")
     for number in range(bins):
         if (chosen := where == number).any():
             share, size = float(right[chosen].float().mean()), int(chosen.sum())
@@ -79,8 +79,8 @@ def draw_calibration(confidence: Tensor, right: Tensor, true: Tensor, false: Ten
     axes["c"].legend(loc="upper left")
     most = float(torch.cat([true, false]).max())
     edges = np.linspace(0, most, 16)
-    for values, colour, name in ((false, CORAL, "false endings"), (true, BLUE, "true endings")):
-        axes["s"].hist(values.numpy(), edges.tolist(), density=True, alpha=0.6, color=colour, label=name)
+    for values, color, name in ((false, CORAL, "false endings"), (true, BLUE, "true endings")):
+        axes["s"].hist(values.numpy(), edges.tolist(), density=True, alpha=0.6, color=color, label=name)
     axes["s"].set(xlabel="surprisal (nats)", ylabel="density")
     axes["s"].set_title("What surprises it")
     axes["s"].legend()

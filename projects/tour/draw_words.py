@@ -14,9 +14,9 @@ from projects.tour.drawing import BLUE, CORAL, GROUP_COLOURS, INK, LIGHT, boxes,
 
 
 def draw_tokens(bytes_of_tokens: Mapping[str, Sequence[int]], english: Sequence[str]) -> Figure:
-    """One sentence in many languages: a cell for each token, coloured by how many bytes it holds."""
+    """One sentence in many languages: a cell for each token, colored by how many bytes it holds."""
     figure, axes = canvas(11.5, 5.6, rows=["b", "t"], height_ratios=[6.4, 1])
-    colours = {"1 byte": CORAL, "2 or 3": "#f2c9a1", "4 or more": BLUE}
+    colors = {"1 byte": CORAL, "2 or 3": "#f2c9a1", "4 or more": BLUE}
     fewest = len(bytes_of_tokens["English"])
     for row, sizes in enumerate(bytes_of_tokens.values()):
         shades = [CORAL if size == 1 else "#f2c9a1" if size < 4 else BLUE for size in sizes]
@@ -28,8 +28,8 @@ def draw_tokens(bytes_of_tokens: Mapping[str, Sequence[int]], english: Sequence[
     axes["b"].set_yticks(range(len(bytes_of_tokens)), list(bytes_of_tokens), size=10)
     axes["b"].tick_params(axis="y", length=0)
     axes["b"].set_title("The same sentence in tokens")
-    for name, colour in colours.items():
-        axes["b"].bar(0, 0, color=colour, label=name)
+    for name, color in colors.items():
+        axes["b"].bar(0, 0, color=color, label=name)
     axes["b"].legend(title="a token holds", loc="upper right", alignment="left")
     boxes(axes["t"], english, [(LIGHT, "#dbe7ef")[place % 2] for place in range(len(english))], 78, 11)
     axes["t"].set_title("The tokens of the English one")
@@ -48,11 +48,11 @@ def draw_space(
     """Words on the plane in which they differ most; their cosines; and how two orders of the same words come apart."""
     figure, axes = canvas(14, 7.6, rows=["sc", "so"], width_ratios=[1.35, 1])
     groups = list(dict.fromkeys(group_of))
-    colours = dict(zip(groups, GROUP_COLOURS, strict=True))
+    colors = dict(zip(groups, GROUP_COLOURS, strict=True))
     for group in groups:
         chosen = [place for place, name in enumerate(group_of) if name == group]
         x, y = places[chosen].T.numpy()
-        axes["s"].scatter(x, y, color=colours[group], s=34, label=group, zorder=2)
+        axes["s"].scatter(x, y, color=colors[group], s=34, label=group, zorder=2)
     axes["s"].axhline(0, color="0.92", zorder=0)
     axes["s"].axvline(0, color="0.92", zorder=0)
     axes["s"].margins(0.09)
@@ -81,24 +81,24 @@ def draw_space(
     axes["o"].set(ylim=(0, None), xlabel="after layer (0: the embeddings)", ylabel="difference, relative to size")
     axes["o"].set_title(f"“{one}” or\n“{other}”?")
     axes["o"].legend()
-    _label(axes["s"], [(x, y) for x, y in places.tolist()], words, [colours[group] for group in group_of])
+    _label(axes["s"], [(x, y) for x, y in places.tolist()], words, [colors[group] for group in group_of])
     return figure
 
 
-def _label(axes: Axes, places: Sequence[tuple[float, float]], words: Sequence[str], colours: Sequence[str]) -> None:
+def _label(axes: Axes, places: Sequence[tuple[float, float]], words: Sequence[str], colors: Sequence[str]) -> None:
     """Writes words beside their dots, each on the first of eight sides where it covers no dot and no other word."""
     axes.figure.canvas.draw()  # only now is it settled where the dots are
     dots = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(places)]
     taken = list(dots)
     sides = [(1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1.6), (0, -1.6), (1, 2.2), (1, -2.2)]
-    for place, word, colour, dot in zip(places, words, colours, dots, strict=True):
+    for place, word, color, dot in zip(places, words, colors, dots, strict=True):
         for across, up in sides:
             text = axes.annotate(
                 word,
                 place,
                 (5 * across, 4 * up),
                 textcoords="offset points",
-                color=colour,
+                color=color,
                 ha=("center", "left", "right")[across],
                 va="bottom" if up > 0 else "top",
             )

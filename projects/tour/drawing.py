@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-BLUE, LIGHT, CORAL, GREY, INK = "#2a6f97", "#a9c6d8", "#e07a5f", "#9aa5ad", "#33414b"
+BLUE, LIGHT, CORAL, GRAY, INK = "#2a6f97", "#a9c6d8", "#e07a5f", "#9aa5ad", "#33414b"
 GROUP_COLOURS = ("#2a6f97", "#e07a5f", "#4c956c", "#8d5a97", "#c99a2e")
 STYLE: dict[str, Any] = {
     "axes.spines.top": False,
@@ -18,7 +18,7 @@ STYLE: dict[str, Any] = {
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.edgecolor": GREY,
+    "axes.edgecolor": GRAY,
     "text.color": INK,
     "axes.labelcolor": INK,
     "legend.frameon": False,
@@ -41,7 +41,7 @@ def canvas(*size: float, rows: Sequence[Sequence[str]], **options: Any) -> tuple
 def boxes(
     axes: Axes,
     tokens: Sequence[str],
-    colours: Sequence[Any],
+    colors: Sequence[Any],
     columns: int,
     size: float = 10,
     inks: Sequence[str] | None = None,
@@ -49,12 +49,12 @@ def boxes(
 ) -> None:
     """Tokens as boxes in lines of so many letters; a line end in a token ends the line."""
     line, place = 0, 0.0
-    for number, (token, colour) in enumerate(zip(tokens, colours, strict=True)):
+    for number, (token, color) in enumerate(zip(tokens, colors, strict=True)):
         text = visible(token)
         wide = len(text.replace(r"\$", "$")) + 0.5
         if place + wide > columns and place:
             line, place = line + 1, 0.0
-        axes.add_patch(Rectangle((place, line - 0.4), wide - 0.15, 0.8, color=colour, linewidth=0))
+        axes.add_patch(Rectangle((place, line - 0.4), wide - 0.15, 0.8, color=color, linewidth=0))
         ink = inks[number] if inks else INK
         axes.text(
             place + wide / 2 - 0.08,
@@ -74,9 +74,9 @@ def boxes(
     axes.axis("off")
 
 
-def bars(axes: Axes, names: Sequence[str], shares: Sequence[float], colour: Any) -> None:
+def bars(axes: Axes, names: Sequence[str], shares: Sequence[float], color: Any) -> None:
     """Horizontal bars with their shares, the first on top."""
-    bars = axes.barh(range(len(names)), shares, color=colour)
+    bars = axes.barh(range(len(names)), shares, color=color)
     labels = [f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share else "cut" for share in shares]
     axes.bar_label(bars, labels, padding=3, size=8)
     axes.set_yticks(range(len(names)), [visible(name) for name in names], family="monospace", size=9)

@@ -12,7 +12,7 @@
 import torch
 from torch import Tensor
 
-from projects.sentences import Trouble
+from projects.sentences import ProjectError
 from projects.tour import draw_inside as pictures
 from projects.tour.guide import share, start
 
@@ -52,7 +52,7 @@ repeats = [
 ]
 repeats = [(now, after) for now, after in repeats if after < now]
 if not repeats:
-    raise Trouble("No word of this text comes twice, and one has to.")
+    raise ProjectError("No word of this text comes twice, and one has to.")
 rows, columns = torch.tensor(repeats).T
 copies = maps[:, :, rows, columns].mean(dim=-1)
 scores = {"the token before": before, "the first token": first, "what came after the same word": copies}

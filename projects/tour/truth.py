@@ -134,7 +134,7 @@ STATEMENTS = [
     ("The language spoken in Brazil is", " Portuguese", " Spanish", " Italian"),
     ("The currency of the United Kingdom is the", " pound", " euro", " dollar"),
     ("The opposite of hot is", " cold", " warm", " wet"),
-    ("The colour of a ripe banana is", " yellow", " blue", " purple"),
+    ("The color of a ripe banana is", " yellow", " blue", " purple"),
     ("Ice is frozen", " water", " oil", " milk"),
 ]
 endings = [

@@ -38,11 +38,12 @@ def serve(channel: Channel, parent: int) -> None:
     output = BoundedOutput(OUTPUT_LIMIT)
     sys.stdout = sys.stderr = output
     sys.stdin = None  # asking a question is an error at once, not a wait for ever
+    sys.breakpointhook = _go_on  # nobody is there to debug; `autograder debug` stops at it
     if start.protection != UNPROTECTED:
         try:
             profiles.shut_in(start.protection, Limits(*start.limits), start.readable, start.secrets)
         except (OSError, ImportError, ValueError) as error:
-            channel.send(encode(Ready(str(error) or type(error).__name__)))
+            channel.send(encode(Ready(_why(error))))
             return
         if os.getppid() not in (
             parent,
@@ -85,6 +86,17 @@ def serve(channel: Channel, parent: int) -> None:
     while True:
         request = Request(*decode(channel.receive(), executor.resolve))
         channel.send(answer(partial(executor.execute, request)))
+
+
+def _go_on(*_: object, **__: object) -> None:
+    """What `breakpoint()` does here."""
+
+
+def _why(error: Exception) -> str:
+    """Why a child cannot be shut in, without the number that Python puts before it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error) or type(error).__name__
 
 
 def _be_deterministic() -> None:
