@@ -16,7 +16,7 @@ INSTALL = $(PYTHON) install.py $(if $(ASKED),--this-python)
 	@$(INSTALL)
 	@touch $@
 
-.PHONY: again help setup check watch course read hint debug reset notebook submit model train alignment classify capstone tour
+.PHONY: again help setup check watch course read hint compare recap debug reset notebook submit model train alignment classify capstone tour
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -35,8 +35,14 @@ course: .venv/installed  ## what is done, and what is next
 read: .venv/installed  ## the lesson as a page in the browser, beside your editor; EX=softmax
 	@$(RUN) read $(EX)
 
-hint: .venv/installed  ## the next hint; EX=softmax for another exercise, ALL=1 for those that you have read
-	@$(RUN) hint $(EX) $(if $(ALL),--all)
+hint: .venv/installed  ## the next hint; EX=softmax for another exercise, OF=log_softmax for a function, ALL=1 for those that you have read
+	@$(RUN) hint $(EX) $(OF) $(if $(ALL),--all)
+
+compare: .venv/installed  ## your answer beside another right one, once yours passes: EX=softmax
+	@$(RUN) compare $(EX) $(if $(PLAIN),--plain)
+
+recap: .venv/installed  ## looking back on a part, with your mistakes and the lesson's answers: PART=Foundations
+	@$(RUN) recap $(if $(PART),'$(PART)')
 
 debug: .venv/installed  ## an example that fails, to print from and stop in: EX=softmax
 	@$(RUN) debug $(EX)
@@ -87,8 +93,8 @@ verify: .venv/developing  ## the course proves itself
 mutants: .venv/developing  ## the suites, measured by generated mutants
 	@$(RUN) mutants $(EX)
 
-release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there; CORE=1 the core path; LEVEL=open for harder exercises
-	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(CORE),--path core) $(if $(LEVEL),--level $(LEVEL))
+release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there; CORE=1 the core path; LEVEL=open for harder exercises; ANSWERS=softmax to compare with
+	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(CORE),--path core) $(if $(LEVEL),--level $(LEVEL)) $(if $(ANSWERS),--answers $(ANSWERS))
 
 pictures: .venv/developing  ## the pictures in README.md
 	@$(BIN)/python -P tools/pictures.py

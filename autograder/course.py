@@ -60,7 +60,7 @@ class Exercise:
         difficulty: 1 (first steps) to 5.
         built: what the student has built when it passes, as the end of "You have built ...".
         libraries: what the worker imports before student code runs, besides the course's own list.
-        hints: from a nudge to nearly all of it; never the answer.
+        hints: for each function or class with holes, from a nudge to nearly all of it; never the answer.
         budget: how long its calls may take.
         memory_mib: how much memory student code may take.
         level: one of `LEVELS`.
@@ -75,7 +75,7 @@ class Exercise:
     difficulty: int
     built: str
     libraries: tuple[str, ...]
-    hints: tuple[str, ...]
+    hints: tuple[tuple[str, tuple[str, ...]], ...]
     budget: Budget
     memory_mib: int
     level: str = "guided"
@@ -161,6 +161,10 @@ class Course:
         shared = sorted(self.support.glob("*.py"))
         return [*suites, self.mistakes(name), self.stand_in(name), self.solution(name), self.stub(name), *shared]
 
+    def other_answer(self, name: str) -> Path:
+        """A right answer in another style, in a release whose instructor gives one."""
+        return self.root / "answers" / f"{name}.py"
+
     def answers(self, name: str) -> list[Path]:
         """Right answers in other styles than the solution's."""
         return sorted((self.root / "tests" / "answers" / name).glob("*.py"))
@@ -194,6 +198,20 @@ def untouched(solution: str) -> list[tuple[int, int]]:
 def counted(stub: str) -> tuple[int, int]:
     """How many holes a text has, and how many of these are whole functions."""
     return len(holes(stub)), len(re.findall(rf"# FINISH ME: {WHOLE}\b", stub))
+
+
+def place_of(source: str, line: int) -> str:
+    """The function that a line is in, with its classes, as `Thing.last`, also in a text that does not parse."""
+    lines = source.splitlines()
+    if not 0 < line <= len(lines):
+        return ""
+    depth, names = len(lines[line - 1]) - len(lines[line - 1].lstrip()), list[str]()
+    for text in reversed(lines[: line - 1]):
+        begun = re.match(r"( *)(?:async def|def|class) +(\w+)", text)
+        if begun and len(begun[1]) < depth:
+            depth = len(begun[1])
+            names.insert(0, begun[2])
+    return ".".join(names)
 
 
 def find_course(start: Path | None = None) -> Course:
@@ -262,7 +280,7 @@ def _exercise(entry: dict[str, Any], defaults: dict[str, Any], default_level: st
         difficulty=int(entry["difficulty"]),
         built=entry["built"],
         libraries=(*defaults["libraries"], *entry.get("libraries", ())),
-        hints=tuple(entry["hints"]),
+        hints=tuple((place, tuple(told)) for place, told in entry.get("hints", {}).items()),
         budget=Budget(**{**defaults["budget"], **entry.get("budget", {})}),
         memory_mib=int(entry.get("memory_mib", defaults["memory_mib"])),
         level=_level(entry["name"], entry.get("level", default_level)),

@@ -18,7 +18,7 @@
 #
 # $$\frac{e^{z_i - c}}{\sum_j e^{z_j - c}} = \frac{e^{z_i} e^{-c}}{\sum_j e^{z_j} e^{-c}} = \mathrm{softmax}(z)_i$$
 #
-# so choose *c* well and no exponential can overflow.
+# so choose *c* well, and no exponential can overflow.
 #
 # **Shapes.** `scores` may have any number of axes. Each slice along `axis` is one distribution of its own: of scores
 # `[2, 3, 5]` with `axis=-1`, six distributions over five words. The result has the shape of the scores.
@@ -45,8 +45,7 @@ def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
     Returns:
         Probabilities in the shape of `scores`. Floating dtypes are kept; integers are computed as floats.
     """
-    # The largest score of each slice is the number to subtract: then the largest exponent is 0.
-    # With keepdims=True the axis stays, with length 1, and so the result broadcasts against the scores.
+    # The number to subtract from each slice, so that its largest exponent is 0.
     largest = np.max(scores, axis=axis, keepdims=True)  # FINISH ME
     # exp of what is left of each score: all between 0 and 1.
     exponentials = np.exp(scores - largest)  # FINISH ME
@@ -68,7 +67,7 @@ def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
 
 # %%
 def log_softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Makes log-probabilities of scores.
+    """Turns scores into log-probabilities.
 
         log softmax(z)_i = z_i - log sum_j exp(z_j)
 
@@ -79,9 +78,9 @@ def log_softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
     Returns:
         Log-probabilities in the shape of `scores`, finite wherever the scores are. Dtypes as for `softmax`.
     """
-    # As before: each score minus the largest of its slice.
+    # The scores, made safe for exp().
     shifted = scores - np.max(scores, axis=axis, keepdims=True)  # FINISH ME
-    # From each, subtract the logarithm of its slice's sum of exponentials.
+    # The logarithm of what softmax gives.
     return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))  # FINISH ME
 
 

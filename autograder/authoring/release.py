@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from autograder.authoring import browser
+from autograder.authoring.answers import given
 from autograder.authoring.browser import Address
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.skeleton import stub
@@ -34,6 +35,7 @@ from autograder.course import (
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
+from autograder.diagnosis.grounds import grounds
 from autograder.files import PROGRAM, TEMPLATES
 from autograder.grading import VISIBLE, Grader
 from autograder.isolation.near.worker import start_worker
@@ -61,6 +63,7 @@ def release(
     core: bool = False,
     level: str | None = None,
     pages: Pages | None = None,
+    answers: Sequence[str] = (),
     said: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
@@ -74,6 +77,7 @@ def release(
         core: of that, the core path alone, with what it builds on.
         level: how much every exercise leaves open; as course.toml says for none.
         pages: writes the lessons as pages into a folder, given the course and the address; without it there are none.
+        answers: exercises for which a right answer comes along, in another style, to compare with.
         said: told how far it is, a line an exercise.
 
     Raises:
@@ -85,6 +89,7 @@ def release(
     course, table = released_part(course, assignment, core=core)
     files = {
         **texts(course, address, level),
+        **given(course, answers),
         PurePosixPath("course.toml"): table,
         **_fingerprints(course, processes, said),
     }
@@ -256,6 +261,7 @@ def fingerprints(root: Path, name: str) -> str:
             **record(Replays(course, name), runs),
             "holes": marked_answers(versions[0]),
             "untouched": untouched(versions[0]),
+            "grounds": grounds(course, name),
         }
     )
 

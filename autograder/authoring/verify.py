@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from autograder.authoring.answers import other_answer
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.coverage import coverage
+from autograder.authoring.fairness import unfounded, unguided
+from autograder.authoring.filled import filled
 from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
@@ -45,10 +48,13 @@ class Proof:
     caught: int = 0
     diagnosed: int = 0
     seen: str = ""
+    unfounded: int = 0
     located: int = 0
     elsewhere: int = 0
     answers: int = 0
     accepted: int = 0
+    filled: int = 0
+    opened: int = 0
     undiagnosed: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -57,9 +63,10 @@ class Proof:
         return (
             f"{self.name}: {self.tests} tests, {self.points:g} points, "
             f"mistakes caught {self.caught} of {self.mistakes}, {self.mutants}, "
-            f"{self.seen}, diagnosed {self.diagnosed} of {self.mistakes}, "
+            f"{self.seen}, hidden tests without a sentence {self.unfounded}, "
+            f"diagnosed {self.diagnosed} of {self.mistakes}, "
             f"located {self.located} and {self.elsewhere} elsewhere, "
-            f"right answers accepted {self.accepted} of {self.answers}"
+            f"right answers accepted {self.accepted} of {self.answers}, in the open stub {self.opened} of {self.filled}"
         )
 
 
@@ -72,7 +79,7 @@ def verify(
         course: the course.
         exercises: which.
         processes: how many at a time.
-        sample: only every so-many-th known mistake.
+        sample: only every n-th known mistake.
         mistake: the one known mistake that is looked at, and nothing else of its exercise.
 
     Raises:
@@ -175,10 +182,13 @@ class _Verification:
         self.report.seen = found.words()
         for complaint in found.complaints():
             self.complain(complaint)
-        for path in self.course.answers(self.exercise.name):
+        for number, path in enumerate(self.course.answers(self.exercise.name)):
             self.report.answers += 1
-            label = f"the right answer {path.stem}"
-            self.report.accepted += self.expect_full_marks(label, self.grade(path.read_text(encoding="utf-8")))
+            answer, label = path.read_text(encoding="utf-8"), f"the right answer {path.stem}"
+            self.report.accepted += self.expect_full_marks(label, self.grade(answer))
+            if number % self.sample == 0:
+                self.report.filled += 1
+                self.report.opened += self.check_filled(label, solution, answer)
 
     def grade(self, source: str) -> ExerciseGrade:
         """Grades one text as the exercise, on right foundations."""
@@ -213,6 +223,11 @@ class _Verification:
         if begun.status != "failed":
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
 
+    def check_filled(self, label: str, solution: str, answer: str) -> bool:
+        """Whether an open stub that is filled by an answer of another style gets full marks."""
+        text = filled(stub(solution, "open"), answer)
+        return self.expect_full_marks(f"the open stub, filled by {label},", self.grade(text))
+
     def check_guide(self) -> None:
         """What docs/writing-exercises.md asks of every exercise, in numbers."""
         if abs(self.report.points - POINTS) > 1e-9:
@@ -222,8 +237,17 @@ class _Verification:
             self.complain(f"it has {len(known)} of the {MISTAKES} known mistakes that are asked")
         if unwritten := [mistake.id for mistake in known if mistake.hint.startswith(UNWRITTEN)]:
             self.complain(f"the hint of {', '.join(unwritten)} is still to be written")
+        unfair = unfounded(self.course, self.exercise.name)
+        self.report.unfounded = len(unfair)
+        for complaint in (*unfair, *unguided(self.course, self.exercise)):
+            self.complain(complaint)
         if (number := len(self.course.answers(self.exercise.name))) < ANSWERS:
             self.complain(f"it has {number} of the {ANSWERS} right answers in other styles that are asked")
+
+        try:
+            other_answer(self.course, self.exercise.name)
+        except CourseError:
+            self.complain("none of its right answers says in its docstring what it does better (`Better: …`)")
 
     def check_mistakes(self) -> None:
         wanted = [m for m in known_mistakes(self.course, self.exercise.name) if self.mistake in ("", m.id)]

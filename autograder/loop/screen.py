@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.course import Course, holes
+from autograder.loop.recap import hard
 from autograder.loop.state import Memory, Standing, text_digest
 from autograder.loop.watch import Watch
 from autograder.reports.console import NARROW, has_unicode, is_plain
@@ -102,6 +103,8 @@ def print_course(console: Console, course: Course, memory: Memory, submission: S
         console.print(f"Core path: {core}." if is_plain(console) else f"{_core_mark(console)} the core path: {core}")
     for line in _deadlines(course, passed):
         console.print(line, markup=False)
+    if most := hard(course, memory):
+        console.print(f"What was hard: {', '.join(most)}. Look back: make recap", markup=False)
     if following is None:
         console.print(f"[green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]")
     else:

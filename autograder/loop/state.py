@@ -28,16 +28,22 @@ class Standing:
 
     Attributes:
         attempts: how many different texts of it were checked, once it was started.
-        hints: how many of its hints were told.
+        hints: how many of its hints were told, for each function.
+        mistakes: the known mistakes that were named, with what was said of each.
         text: the digest of the text that was checked last; what follows is about that text alone.
     """
 
     attempts: int = 0
-    hints: int = 0
+    hints: dict[str, int] = field(default_factory=dict)
+    mistakes: dict[str, str] = field(default_factory=dict)
     text: str = ""
     status: str = ""
     score: float = 0.0
     max_score: float = 0.0
+
+    def told(self) -> int:
+        """How many hints were told in all."""
+        return sum(self.hints.values())
 
 
 @dataclass
@@ -60,6 +66,7 @@ class Memory:
         standing = self.of(grade.name)
         if text != standing.text and grade.status in _COUNTED:
             standing.attempts += 1
+        standing.mistakes |= {hint.mistake: hint.text for hint in grade.hints}
         standing.text, standing.status = text, grade.status
         standing.score, standing.max_score = grade.score, grade.max_score
 
@@ -117,7 +124,11 @@ def _standing(entry: Any) -> Standing | None:
     try:
         standing = Standing(**entry)
         score, max_score = float(standing.score), float(standing.max_score)
-        attempts, hints = (max(int(n), 0) for n in (standing.attempts, standing.hints))
-        return Standing(attempts, hints, str(standing.text), str(standing.status), score, max_score)
+        attempts = max(int(standing.attempts), 0)
+        told = standing.hints if isinstance(standing.hints, dict) else {}  # one number in all, once
+        hints = {str(place): max(int(number), 0) for place, number in told.items()}
+        named = standing.mistakes if isinstance(standing.mistakes, dict) else {}
+        mistakes = {str(mistake): str(said) for mistake, said in named.items()}
+        return Standing(attempts, hints, mistakes, str(standing.text), str(standing.status), score, max_score)
     except (TypeError, ValueError, OverflowError):
         return None

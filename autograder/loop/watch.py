@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from autograder.course import Course, Exercise, holes
 from autograder.grades import ExerciseGrade
-from autograder.loop.hints import tell
+from autograder.loop.hints import tell, working_on
 from autograder.loop.state import Memory, text_digest
 from autograder.submission import Submission
 
@@ -163,7 +163,8 @@ class Watch:
             case "t":
                 self.whole, self.listing = not self.whole, False
             case "h":
-                self.hint, self.listing = tell(self.memory, self.exercise), False
+                at = working_on(self.exercise, self.submission, self._lines())
+                self.hint, self.listing = tell(self.memory, self.exercise, at), False
             case "r":
                 self.picture, self.listing = "Drawing the picture ...", False
                 return [Picture(self.at)]
@@ -202,6 +203,14 @@ class Watch:
         self._goes_on, self._built, self.finished = goes_on, built, self.finished and not built
         self.checking = True
         return [Check(self._number, self.at)]
+
+    def _lines(self) -> list[int]:
+        """Where the exercise on the screen goes wrong, as far as the last answer says it."""
+        grade = self.grade
+        return [
+            *(place.line for place in (grade.places if grade else ())),
+            *(test.line for test in (grade.tests if grade else ()) if test.line),
+        ]
 
     def _next_open(self) -> str | None:
         """The next exercise that is not known to pass, after this one and then from the start."""
