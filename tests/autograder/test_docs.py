@@ -26,6 +26,7 @@ RUN_BY = {
     "hint": "test_docs", "reset": "test_docs", "submit": "test_assignments", "notebook": "test_notebook",
     "model": "../projects/test_smollm2", "train": "../projects/test_train", "tour": "../projects/test_tour",
     "alignment": "../projects/test_alignment", "capstone": "../projects/test_capstone",
+    "classify": "../projects/test_classify",
     "exercises": "test_docs", "verify": "test_worked_exercise", "mutants": "test_worked_exercise",
     "release": "test_release", "site": "test_site", "notebooks": "test_docs", "grade": "test_docs",
     "report": "test_docs", "gradescope": "test_docs", "mistakes": "test_docs", "similar": "test_docs",
