@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from autograder.files import PROGRAM
+from autograder.versions import TooNew, require_format
 
 HOLE = re.compile(r"^[ \t]*+(?:[^#\n]*?=[ \t]*+|return[ \t]++)?\.\.\.[ \t]*+#[ \t]*+FINISH ME\b", re.MULTILINE)
-_TABLES = {"title", "defaults", "exercise", "policy", "assignment"}
+FORMAT = 1  # of course.toml
+_TABLES = {"format", "title", "defaults", "exercise", "policy", "assignment"}
 _ANSWER = re.compile(r"# (?:FINISH ME|BEGIN SOLUTION)\b")
 # How much a stub leaves open: every answer; these, but the last function as a whole; every function as a whole.
 LEVELS = ("guided", "fading", "open")
@@ -25,7 +27,7 @@ class GraderError(Exception):
 
 
 class CourseError(Exception):
-    """The course's own files are wrong; the message says where and how."""
+    """The course's own files, or what was asked of it, make no sense; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Course:
         return self.root / "exercises" / f"{name}.py"
 
     def stand_in(self, name: str) -> Path:
-        """What later exercises are graded with when the student's own is not right: a right answer by a library."""
+        """The reference used in place of a failed earlier exercise; built on a library, not on the solution."""
         return self.root / "tests" / "standins" / f"{name}.py"
 
     def fresh_stub(self, name: str, level: str) -> Path:
@@ -225,6 +227,7 @@ def load_course(root: Path) -> Course:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CourseError(f"{path} cannot be read: {error}") from None
     try:
+        require_format(table, FORMAT, str(path))
         defaults = {"budget": {}, "memory_mib": 2048, "libraries": [], **table.get("defaults", {})}
         if unknown := set(table) - _TABLES:
             raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
@@ -234,6 +237,8 @@ def load_course(root: Path) -> Course:
         first = entries[0].get("part") if "level" not in defaults else None
         exercises = tuple(_exercise(e, defaults, "guided" if e.get("part") == first else fading) for e in entries)
         course = Course(root, table["title"], exercises, table.get("policy", {}), tuple(table.get("assignment", ())))
+    except TooNew as error:
+        raise CourseError(str(error)) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CourseError(f"{path} is not complete: {error}") from None
     _check_order(course)
@@ -261,11 +266,17 @@ def _exercise(entry: dict[str, Any], defaults: dict[str, Any], default_level: st
         difficulty=int(entry["difficulty"]),
         built=entry["built"],
         libraries=(*defaults["libraries"], *entry.get("libraries", ())),
-        hints=tuple((place, tuple(told)) for place, told in entry.get("hints", {}).items()),
+        hints=_hints(entry["name"], entry.get("hints", {})),
         budget=Budget(**{**defaults["budget"], **entry.get("budget", {})}),
         memory_mib=int(entry.get("memory_mib", defaults["memory_mib"])),
         level=_level(entry["name"], entry.get("level", default_level)),
     )
+
+
+def _hints(name: str, entry: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """By function; a plain list is for an exercise that is one function, of its own name."""
+    by_function = {name: entry} if isinstance(entry, list) else entry
+    return tuple((place, tuple(told)) for place, told in by_function.items())
 
 
 def _check_order(course: Course) -> None:

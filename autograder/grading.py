@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
 from autograder.course import Budget, Course, Exercise, foundations, holes, with_foundations
-from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, Replays, diagnose
+from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, diagnose
 from autograder.diagnosis.fingerprints import knowledge
-from autograder.diagnosis.locate import locate
+from autograder.diagnosis.locate import Located, locate
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, Place, TestResult, Visibility
 from autograder.isolation.between.messages import UNPROTECTED
@@ -27,6 +27,7 @@ EVERYTHING = VISIBILITIES
 VISIBLE, HIDDEN = EVERYTHING[:1], EVERYTHING[1:]
 DEFINITIONS = 100  # in a submission's file; what comes after them is not looked at
 AGAIN = Budget(call=3.0, load=10.0, exercise=10.0, restarts=0)  # for calls that are made again to see their steps
+PRINTED_LINES, PRINTED_WIDTH = 12, 200  # of what was printed, beside a test
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
 
 
@@ -37,7 +38,7 @@ class Grader:
     Attributes:
         exercises: what is graded, in the course's order.
         locked: whether submissions are shut in.
-        known: what is known of the exercises' calls, once it was needed.
+        learned: what is known of the exercises' calls, once it was needed.
     """
 
     course: Course
@@ -45,7 +46,7 @@ class Grader:
     suites: Suites
     worker: Worker
     locked: bool
-    known: dict[str, Knowledge] = field(default_factory=dict)
+    learned: dict[str, Knowledge] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -62,9 +63,9 @@ class Grader:
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
-    def grade(self, submission: Submission, known: Mapping[str, ExerciseGrade] | None = None) -> Grade:
-        """Grades every exercise that is not `known`; what an exercise builds on is graded before it."""
-        found: dict[str, ExerciseGrade] = dict(known or {})
+    def grade(self, submission: Submission, reusable: Mapping[str, ExerciseGrade] | None = None) -> Grade:
+        """Grades every exercise that is not `reusable`; what an exercise builds on is graded before it."""
+        found: dict[str, ExerciseGrade] = dict(reusable or {})
         for exercise in with_foundations(self.course, self.exercises):
             if exercise.name not in found:
                 passed = [name for name, grade in found.items() if grade.status == "passed"]
@@ -75,22 +76,33 @@ class Grader:
 
     def grade_exercise(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> ExerciseGrade:
         """Grades one exercise on the submission's own work where that has `passed`, and else on stand-ins."""
+        return self.judged(submission, exercise, passed)[0]
+
+    def judged(
+        self, submission: Submission, exercise: Exercise, passed: Collection[str]
+    ) -> tuple[ExerciseGrade, Run | None]:
+        """The same, with the run that the grade is about; None where nothing was run."""
         name = exercise.name
         source = submission.sources.get(name)
         if name in submission.problems:
-            return self._ungraded(name, "error", submission.problems[name])
+            return self._ungraded(name, "error", submission.problems[name]), None
         if source is None:
-            return self._ungraded(name, "missing", f"There is no {name}.py.")
+            return self._ungraded(name, "missing", f"There is no {name}.py."), None
         left, total = holes(source), holes_of_stub(self.course, name)
         if left and is_untouched(self.course, name, source):
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
-            return replace(grade, holes=tuple(left), holes_total=len(left))
-        carried = tuple(base for base in foundations(self.course, exercise) if base not in passed)
-        sources = dict(submission.sources)
-        for base in carried:
-            sources[base] = self.course.stand_in(base).read_text(encoding="utf-8")
-        grade = self.judge(self.run(exercise, sources))
-        return replace(grade, carried_forward=carried, holes=tuple(left), holes_total=total)
+            return replace(grade, holes=tuple(left), holes_total=len(left)), None
+        bases = foundations(self.course, exercise)
+        carried = tuple(base for base in bases if base not in passed)
+        right = self.stand_ins(exercise)
+        own = {**submission.sources, **{base: right[base] for base in carried}}
+        run = self.run(exercise, own)
+        if len(carried) < len(bases) and any(outcome.status != "passed" for outcome in run.outcomes):
+            # It may be a foundation's fault, however that passed: nothing is said before right ones were tried.
+            again = self.run(exercise, {**submission.sources, **right})
+            if _earned(again) >= _earned(run):
+                carried, run = tuple(bases), again
+        return replace(self.judge(run), carried_forward=carried, holes=tuple(left), holes_total=total), run
 
     def stand_ins(self, exercise: Exercise) -> dict[str, str]:
         """Right sources of all that an exercise builds on."""
@@ -110,62 +122,58 @@ class Grader:
     def judge(self, run: Run) -> ExerciseGrade:
         """What a run of the suites comes to: points, words and hints. Points never depend on the words."""
         grade, diagnosis = self.marks(run), self.diagnosis(run)
-        return replace(grade, hints=tuple(diagnosis.hints()), places=self.places(run, diagnosis))
+        found = self.located(run, diagnosis)
+        places = (*found.places, *_kept_between(found.stateful, definitions(run.session)))
+        return replace(grade, hints=tuple(diagnosis.hints(found.at)), places=places)
 
     def marks(self, run: Run) -> ExerciseGrade:
         """Points and words, without hints."""
         name, session = run.exercise.name, run.session
         explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call)
-        if session.loading_trouble and not session.calls:
-            trouble = session.loading_trouble
+        if session.loading_failure and not session.calls:
+            failure = session.loading_failure
             status: ExerciseStatus = "error"
-            if trouble.kind in ("timeout", "crashed"):
-                status = cast(ExerciseStatus, trouble.kind)
-            why = contained(lambda: explainer.loading(trouble), Explanation(f"{name}.py could not be loaded."))
+            if failure.kind in ("timeout", "crashed"):
+                status = cast(ExerciseStatus, failure.kind)
+            why = contained(lambda: explainer.loading(failure), Explanation(f"{name}.py could not be loaded."))
             return self._ungraded(name, status, *why)
         none = [_NO_WORDS] * len(run.outcomes)
         words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)
         tests = tuple(map(_result, run.outcomes, words))
         output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
-        return ExerciseGrade(name, _status(run.outcomes), tests, output=output)
+        return ExerciseGrade(name, _status(run.outcomes), tests, output=output, unfinished=_unfinished(session))
 
     def diagnosis(self, run: Run) -> Diagnosis:
         """Which known mistakes a run of the suites points to."""
         known, name = definitions(run.session), run.exercise.name
-        source = run.session.sources[name]
-        unfinished = {name for name, (first, last) in known.items() if any(first <= h <= last for h in holes(source))}
-        return contained(
-            lambda: diagnose(run.outcomes, self.knowledge(name), foundations_within(source, known), unfinished), NOTHING
-        )
+        uses = foundations_within(run.session.sources[name], known)
+        return contained(lambda: diagnose(run.outcomes, self.knowledge(name), uses, _unfinished(run.session)), NOTHING)
 
-    def places(self, run: Run, diagnosis: Diagnosis) -> tuple[Place, ...]:
+    def located(self, run: Run, diagnosis: Diagnosis) -> Located:
         """Where a run goes wrong first, as far as that is sure."""
-        return contained(lambda: self._located(run, diagnosis), ())
+        return contained(lambda: self._located(run, diagnosis), Located())
 
-    def _located(self, run: Run, diagnosis: Diagnosis) -> tuple[Place, ...]:
-        known = self.knowledge(run.exercise.name)
-        if not diagnosis.wrong or not isinstance(known, Replays):
-            return ()
+    def _located(self, run: Run, diagnosis: Diagnosis) -> Located:
+        if not diagnosis.wrong:
+            return Located()
+        reference = self.knowledge(run.exercise.name).reference
         shown = (outcome for outcome in run.outcomes if outcome.test.visibility == "visible")
         messages = {call.message for outcome in shown for call in outcome.calls}
         visible = {call.key for call in diagnosis.calls if call.call.message in messages}
         exercise = replace(run.exercise, budget=AGAIN)
         session = Sources(self.worker, run.session.sources, self.locked).open(exercise, run.session.readable)
-        solution = self.course.solution(run.exercise.name).read_text(encoding="utf-8")
         try:
-            return locate(
-                diagnosis.calls, diagnosis.lowest(), diagnosis.right, visible, session, known.trace, solution
-            ).places
+            return locate(diagnosis.calls, diagnosis.lowest(), diagnosis.right, visible, session, reference)
         except Unfit:
-            return ()  # the points are there, and the next exercise will find out
+            return Located()  # the points are there, and the next exercise will find out
         finally:
             session.end()
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
-        if name not in self.known:
-            self.known[name] = knowledge(self.course, name)
-        return self.known[name]
+        if name not in self.learned:
+            self.learned[name] = knowledge(self.course, name)
+        return self.learned[name]
 
     def _ungraded(self, name: str, status: ExerciseStatus, feedback: str, line: int = 0) -> ExerciseGrade:
         tests = (
@@ -178,6 +186,30 @@ class Grader:
 def definitions(session: Session) -> dict[str, tuple[int, int]]:
     """The first and last line of each function and class of the exercise's file, as far as they are looked at."""
     return dict(itertools.islice(session.definitions.items(), DEFINITIONS))
+
+
+def _unfinished(session: Session) -> tuple[str, ...]:
+    """The functions and classes with a hole."""
+    left = holes(session.sources[session.name])
+    return tuple(name for name, (first, last) in definitions(session).items() if any(first <= h <= last for h in left))
+
+
+def _kept_between(functions: Iterable[str], known: Mapping[str, tuple[int, int]]) -> Iterator[Place]:
+    """What is said of functions that answer rightly in a fresh process."""
+    for function in functions:
+        line = known.get(function.split(".")[0], (0, 0))[0]
+        if line:
+            yield Place(line, function, "state", _STATEFUL)
+
+
+_STATEFUL = (
+    "In a fresh process the same call gives what is right: what it gives depends on the calls before it. "
+    "Look for what is kept from one call to the next, such as a global, a default that is changed, or a cache."
+)
+
+
+def _earned(run: Run) -> float:
+    return sum(outcome.test.worth for outcome in run.outcomes if outcome.status == "passed")
 
 
 _NO_WORDS = Explanation("This test did not pass. What came back cannot be put in words.")
@@ -199,11 +231,21 @@ def _result(outcome: Outcome, why: Explanation) -> TestResult:
         status = "not_run"  # its process had died too often, or its time was up, before it could ask anything
     score = test.worth if status == "passed" else 0.0
     text, line = ("", 0) if outcome.status == "passed" else why
-    return TestResult(test.name, test.title, test.visibility, status, score, test.worth, text, line)
+    printed = _printed(outcome) if test.visibility == "visible" else ""  # a hidden test's inputs might be printed
+    return TestResult(test.name, test.title, test.visibility, status, score, test.worth, text, line, printed)
+
+
+def _printed(outcome: Outcome) -> str:
+    """What was printed in the last call that printed anything, for a failed test in the one that is shown; bounded."""
+    calls = outcome.calls if outcome.error is None else outcome.calls[-1:]
+    text = next((call.output for call in reversed(calls) if call.output.strip()), "")
+    lines = [line[:PRINTED_WIDTH] for line in text.rstrip().split("\n")]
+    more = len(lines) - PRINTED_LINES
+    return "\n".join([*lines[:PRINTED_LINES], *([f"... {more} more lines"] if more > 0 else [])])
 
 
 def _status(outcomes: Iterable[Outcome]) -> ExerciseStatus:
-    kinds = [outcome.error.trouble.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
+    kinds = [outcome.error.failure.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
     if kinds:
         return "timeout" if "timeout" in kinds else "crashed"
     return "passed" if all(outcome.status == "passed" for outcome in outcomes) else "failed"

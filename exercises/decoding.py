@@ -10,7 +10,7 @@
 # $$\text{logits} \;\to\; \text{temperature} \;\to\; \text{top-}k \;\to\; \text{top-}p \;\to\; \text{draw}$$
 #
 # **Temperature** $\tau$ divides the logits (Ackley, Hinton & Sejnowski 1985): $\mathrm{softmax}(z / \tau)$. Below 1 the
-# favourites gain, above 1 the outsiders do.
+# favorites gain, above 1 the outsiders do.
 #
 # **Top-k** (Fan, Lewis & Dauphin 2018) keeps the *k* most probable tokens, whatever their probabilities are.
 #
@@ -121,7 +121,7 @@ def top_p_filter(logits: torch.Tensor, p: float) -> torch.Tensor:
 
     Args:
         logits: `[..., V]`.
-        p: above 0, and at most 1. The token whose probability takes the sum to p stays; so does always the first.
+        p: above 0, and at most 1. The token whose probability takes the sum to p stays, and the first always stays.
 
     Returns:
         `[..., V]`: the logits that stay are as they were, and the others are `-inf`.
@@ -166,7 +166,7 @@ def sample(logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 # %% [markdown]
 # ## What you have built
 #
-# Two sentences that go on, one with a model that is sure and one with a model that is not. Look at the grey bars, which
+# Two sentences that go on, one with a model that is sure and one with a model that is not. Look at the gray bars, which
 # are the tokens that were cut: top-k keeps four in both, which is three too many on the left and cuts good words
 # on the right. Top-p keeps one on the left and seven on the right. The dots are 4000 draws of your own `sample`.
 
@@ -181,7 +181,7 @@ if __name__ == "__main__":
             ["Paris", "the", "Lyon", "a", "in", "Nice", "not", "London", "called", "blue"],
             [7.0, 3.4, 2.9, 2.3, 1.8, 1.4, 1.1, 0.6, 0.2, -1.5],
         ),
-        "“My favourite word is …”": (
+        "“My favorite word is …”": (
             ["love", "yes", "home", "hope", "moon", "maybe", "tea", "sorry", "the", "blue"],
             [2.3, 2.2, 2.0, 1.9, 1.7, 1.5, 1.3, 0.1, -0.6, -1.4],
         ),

@@ -145,7 +145,7 @@ if __name__ == "__main__":
 
     from autograder.pictures import show
 
-    ANSWERS = ["blue", "clear", "vast", "grey", "falling", "cheese"]
+    ANSWERS = ["blue", "clear", "vast", "gray", "falling", "cheese"]
     REFERENCE = torch.tensor([0.20, 0.15, 0.10, 0.30, 0.15, 0.10]).log()  # [V], log-probabilities
     HIDDEN_REWARD = torch.tensor([1.2, 0.8, 0.6, 0.0, -0.9, -1.7])  # [V]
     MASK = torch.tensor([[False, True]])  # a prompt of one token, an answer of one token

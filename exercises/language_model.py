@@ -199,7 +199,7 @@ def train_step(model: nn.Module, optimizer: torch.optim.Optimizer, ids: torch.Te
 #
 # A model that learns a rhyme, letter by letter. The dashed lines are what can be had without a model: by knowing which
 # letters there are, how often each comes, and which one follows which. Below the last line, the model uses what stands
-# further back. The letters of one verse are coloured by their surprise, -log p: first it learns how words go on, then
+# further back. The letters of one verse are colored by their surprise, -log p: first it learns how words go on, then
 # which word follows. The "goat" stays a surprise: the 64 letters that the model sees do not tell which verse this is.
 
 # %%
@@ -267,7 +267,7 @@ if __name__ == "__main__":
         axes.axis("off")
 
     def draw_verse(axes: plt.Axes, letters: str, surprise: torch.Tensor) -> None:
-        """One verse, each letter on the colour of its surprise."""
+        """One verse, each letter on the color of its surprise."""
         image = axes.imshow(surprise[None], cmap="Oranges", vmin=0, vmax=2, aspect="auto")
         for place, letter in enumerate(letters):
             ink = "white" if surprise[place] > 1 else "black"

@@ -75,8 +75,8 @@ def best_dtype(device: torch.device) -> torch.dtype:
 # `from_pretrained` takes a folder, or the name of a model on the Hugging Face hub, and finds out which architecture it
 # is. The tokenizer comes from the same place: another model's tokenizer gives ids that mean nothing to this one.
 #
-# *Eval mode* switches off what is only for training, such as dropout. Models come so from `from_pretrained`; saying it
-# makes sure.
+# *Eval mode* switches off what is only for training, such as dropout. `from_pretrained` already returns models this
+# way; calling `.eval()` makes sure.
 
 
 # %%
@@ -285,11 +285,11 @@ if __name__ == "__main__":
     def draw_surprisals(axes: plt.Axes, model: nn.Module, tokenizer: Any) -> None:
         """A true and a false completion, token beside token."""
         pairs = [token_surprisals(model, tokenizer, CLAIM, completion) for completion in (TRUE, FALSE)]
-        for side, (pair, name, colour) in enumerate(zip(pairs, ("true", "false"), ("#2a6f97", "#e07a5f"), strict=True)):
+        for side, (pair, name, color) in enumerate(zip(pairs, ("true", "false"), ("#2a6f97", "#e07a5f"), strict=True)):
             surprisals = [surprisal for _, surprisal in pair]
             label = f"{name}: {sum(surprisals):.1f} nats in all"
             axes.bar(
-                [place + 0.42 * side - 0.21 for place in range(len(pair))], surprisals, 0.4, color=colour, label=label
+                [place + 0.42 * side - 0.21 for place in range(len(pair))], surprisals, 0.4, color=color, label=label
             )
         columns = zip(*([visible(text) for text, _ in pair] for pair in pairs), strict=True)
         axes.set_xticks(range(len(pairs[0])), ["\n".join(column) for column in columns], fontsize=9)
@@ -299,14 +299,14 @@ if __name__ == "__main__":
 
     def draw_times(axes: plt.Axes, model: nn.Module, tokenizer: Any, max_new_tokens: int = 24) -> None:
         """How long the same text takes with and without the cache: a clock that ticks at every pass of the model."""
-        for use_cache, colour in ((False, "#e07a5f"), (True, "#2a6f97")):
+        for use_cache, color in ((False, "#e07a5f"), (True, "#2a6f97")):
             ticks = [time.perf_counter()]
             clock = model.register_forward_hook(lambda *_, ticks=ticks: ticks.append(time.perf_counter()))
             generate_greedy(model, tokenizer, "Once upon a time", max_new_tokens, use_cache=use_cache)
             clock.remove()
             seconds = [tick - ticks[0] for tick in ticks]
             label = f"{'with' if use_cache else 'without'} the cache: {seconds[-1]:.1f} s"
-            axes.plot(range(len(ticks)), seconds, color=colour, marker=".", label=label)
+            axes.plot(range(len(ticks)), seconds, color=color, marker=".", label=label)
         axes.set_xlabel("tokens written")
         axes.set_ylabel("seconds")
         axes.set_title(f"The same text, written on {model.device}", fontsize=10)

@@ -34,7 +34,7 @@ import numpy as np
 
 # %%
 def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Makes probabilities of scores (Bridle 1990).
+    """Turns scores into probabilities (Bridle 1990).
 
         softmax(z)_i = exp(z_i) / sum_j exp(z_j)
 

@@ -13,7 +13,7 @@
 # **Bytes.** UTF-8 writes every text of the world as bytes, numbers from 0 to 255: `a` is one byte, `é` is two, `🙂` is
 # four. So 256 tokens are enough for any text, and what remains is to make texts shorter.
 #
-# **Training** repeats one step: count all pairs of neighbouring tokens, take the most frequent pair, and merge it into
+# **Training** repeats one step: count all pairs of neighboring tokens, take the most frequent pair, and merge it into
 # one new token wherever it stands:
 #
 # $$(l^*, r^*) = \arg\max_{(l,\,r)} \; \#\{\, t : x_t = l,\; x_{t+1} = r \,\}$$
@@ -30,8 +30,8 @@
 # 257, merge 2 token 258, so the text is now `[257, 258, 32, 257, 100, 258]`: 32 is the space and 100 is `d`, each its
 # own byte.
 #
-# **Types.** A token is a `bytes` object, such as `b"an"`; a text under work is a list of them. A merge is a pair of
-# tokens, and what training learns is the list of merges, in order.
+# **Types.** A token is a `bytes` object, such as `b"an"`; a text being tokenized is a list of them. A merge is a pair
+# of tokens, and what training learns is the list of merges, in order.
 
 # %%
 from collections import Counter
@@ -62,8 +62,8 @@ def byte_tokens(text: str) -> list[bytes]:
 
 # %%
 def count_pairs(tokens: list[bytes]) -> Counter[tuple[bytes, bytes]]:
-    """How often each pair of neighbours occurs: `[b"a", b"b", b"a", b"b"]` has (a, b) twice and (b, a) once."""
-    # How often each pair of neighbours stands there.
+    """How often each pair of neighbors occurs: `[b"a", b"b", b"a", b"b"]` has (a, b) twice and (b, a) once."""
+    # How often each pair of neighbors stands there.
     return ...  # FINISH ME
 
 
@@ -72,7 +72,7 @@ def merge_pair(tokens: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
 
     Args:
         tokens: n tokens; they are left as they are.
-        pair: the two neighbours to merge.
+        pair: the two neighbors to merge.
 
     Returns:
         A new list of at most n tokens that holds the same bytes.
@@ -156,7 +156,7 @@ def encode(text: str, merges: list[tuple[bytes, bytes]]) -> list[int]:
     """
     tokens = byte_tokens(text)
     for pair in merges:
-        # One merge after the other, each on what the one before has left.
+        # One merge after the other, each on the output of the one before.
         tokens = ...  # FINISH ME
     ids = token_ids(merges)
     return [ids[token] for token in tokens]

@@ -28,7 +28,7 @@ from projects.cached_llama import CachedLlama, until, write
 from projects.capstone_checks import check_cache, check_decoding, check_memory, check_tokenization, quantize
 from projects.chat import TEMPERATURE, TOP_P, Chat, chooser
 from projects.modules import NotReady, add_folder_option, load_exercises, place_to_look, standing_on
-from projects.sentences import Trouble, run
+from projects.sentences import ProjectError, run
 from projects.smollm2 import model_folder
 from projects.twins import FAR, compare_parts, count_weights, load_original, make_twin, shape_of
 
@@ -304,7 +304,7 @@ def take_steps(capstone: Capstone) -> None:
     """Takes all steps that can be taken.
 
     Raises:
-        Trouble: one did not go well.
+        ProjectError: one did not go well.
     """
     for number, (name, step) in enumerate(STEPS.items(), 1):
         capstone.console.print(f"\n[bold]{number}. {step.title}[/]  [dim]stands on {step.exercises}[/]")
@@ -319,7 +319,7 @@ def take_steps(capstone: Capstone) -> None:
             capstone.failed.add(name)
     if capstone.failed:
         done = len(STEPS) - len(capstone.failed)
-        raise Trouble(f"\n{done} of {len(STEPS)} steps went well. What the others need is said above.")
+        raise ProjectError(f"\n{done} of {len(STEPS)} steps went well. What the others need is said above.")
     capstone.say("\nA real model runs on what you have written.")
 
 
@@ -327,7 +327,7 @@ def converse(capstone: Capstone) -> None:
     """Chats with whoever sits at the keyboard, until an empty line."""
     weights(capstone)
     if not capstone.tokenizer.chat_template:
-        raise Trouble("This model has no chat template: it was not taught to chat.")
+        raise ProjectError("This model has no chat template: it was not taught to chat.")
     talk = capstone.chat()
     capstone.say("\nAsk it something. An empty line ends the conversation.")
     while question := _ask():
@@ -354,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work(console: Console) -> None:
         model = options.model or model_folder()
         if model is None:
-            raise Trouble("The real model is not here yet. To fetch it: make model")
+            raise ProjectError("The real model is not here yet. To fetch it: make model")
         console.print(f"The model: {model}\nYour exercises: {options.folder}", markup=False)
         original, tokenizer = load_original(model)
         capstone = Capstone(options.folder, original, tokenizer, console)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from projects import tour_pictures as pictures
 from projects.int8_model import to_int8
-from projects.sentences import Trouble
+from projects.sentences import ProjectError
 from projects.tour_guide import continue_text, start
 
 tour = start()  # in a notebook, `start(folder="solutions")` takes the exercises from another folder
@@ -110,7 +110,7 @@ GROUPS = {
     "animals": ["cat", "dog", "horse", "lion", "mouse", "cow"],
     "countries": ["France", "Germany", "Italy", "Spain", "China", "Japan"],
     "numbers": ["two", "three", "four", "five", "six", "seven"],
-    "colours": ["red", "green", "blue", "yellow", "black", "white"],
+    "colors": ["red", "green", "blue", "yellow", "black", "white"],
     "verbs": ["eat", "drink", "run", "walk", "sleep", "sing"],
 }
 ONE_WAY, OTHER_WAY, WORD = "the dog sat on the cat", "the cat sat on the dog", " dog"
@@ -125,8 +125,8 @@ vectors = torch.stack([table[piece].mean(dim=0) for piece in pieces])  # [n, C]
 
 def principal_components(x: Tensor) -> tuple[Tensor, float]:
     """The places of the rows of x along the two directions of largest spread, `[n, 2]`, and the share of both."""
-    centred = x - x.mean(dim=0)
-    left, sizes, _ = torch.linalg.svd(centred, full_matrices=False)
+    centered = x - x.mean(dim=0)
+    left, sizes, _ = torch.linalg.svd(centered, full_matrices=False)
     signs = left.gather(0, left.abs().argmax(dim=0)[None]).sign()  # either sign would be right: take one for good
     return (left * signs * sizes)[:, :2], float((sizes[:2] ** 2).sum() / (sizes**2).sum())
 
@@ -149,7 +149,7 @@ with torch.no_grad():
     one, other = (model(ids_of(text), output_hidden_states=True).hidden_states for text in (ONE_WAY, OTHER_WAY))
 pair = [names(ids_of(text)) for text in (ONE_WAY, OTHER_WAY)]
 if sorted(pair[0]) != sorted(pair[1]) or pair[0][0] != pair[1][0] or WORD not in pair[0]:
-    raise Trouble(f"Both sentences need the same tokens, the same first one, and “{WORD}” in them.")
+    raise ProjectError(f"Both sentences need the same tokens, the same first one, and “{WORD}” in them.")
 at = [tokens.index(WORD) for tokens in pair]
 
 
@@ -205,7 +205,7 @@ repeats = [
 ]
 repeats = [(now, after) for now, after in repeats if after < now]
 if not repeats:
-    raise Trouble("No word of this text comes twice, and one has to.")
+    raise ProjectError("No word of this text comes twice, and one has to.")
 rows, columns = torch.tensor(repeats).T
 copies = maps[:, :, rows, columns].mean(dim=-1)
 scores = {"the token before": before, "the first token": first, "what came after the same word": copies}
@@ -287,7 +287,7 @@ tour.show(
 
 # %%
 decoding = tour.exercise("decoding")
-PROMPTS = ("The capital of France is", "My favourite thing to eat is")
+PROMPTS = ("The capital of France is", "My favorite thing to eat is")
 SETTINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "as it is": lambda x: x,
     "temperature 0.5": lambda x: decoding.apply_temperature(x, 0.5),

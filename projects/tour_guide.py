@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autograder.course import find_course
 from projects.modules import NotReady, add_folder_option, load_exercises
-from projects.sentences import Trouble
+from projects.sentences import ProjectError
 from projects.smollm2 import model_folder
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def start(folder: str | Path | None = None, model: str | Path | None = None) -> 
         model: the folder of a model; the one that `make model` fetched, or what `--model` says.
 
     Raises:
-        Trouble: there is no model yet.
+        ProjectError: there is no model yet.
     """
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
@@ -70,7 +70,7 @@ def start(folder: str | Path | None = None, model: str | Path | None = None) -> 
     options = _options([] if notebook else sys.argv[1:])
     chosen = Path(model) if model else options.model or model_folder()
     if chosen is None:
-        raise Trouble("The real model is not here yet. To fetch it: make model")
+        raise ProjectError("The real model is not here yet. To fetch it: make model")
     if not notebook:
         import matplotlib
 
@@ -121,11 +121,11 @@ def _end_in_sentences(notebook: bool) -> None:
         def show(shell: Any, kind: type[BaseException], error: BaseException, *_: Any, **__: Any) -> None:
             print(error)
 
-        get_ipython().set_custom_exc((NotReady, Trouble), show)
+        get_ipython().set_custom_exc((NotReady, ProjectError), show)
         return
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, NotReady | Trouble):
+        if isinstance(error, NotReady | ProjectError):
             print(error, file=sys.stderr)
         elif isinstance(error, KeyboardInterrupt):
             print("Stopped.", file=sys.stderr)

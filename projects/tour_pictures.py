@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
-BLUE, LIGHT, CORAL, GREY, INK = "#2a6f97", "#a9c6d8", "#e07a5f", "#9aa5ad", "#33414b"
+BLUE, LIGHT, CORAL, GRAY, INK = "#2a6f97", "#a9c6d8", "#e07a5f", "#9aa5ad", "#33414b"
 GROUP_COLOURS = ("#2a6f97", "#e07a5f", "#4c956c", "#8d5a97", "#c99a2e")
 STYLE: dict[str, Any] = {
     "axes.spines.top": False,
@@ -24,7 +24,7 @@ STYLE: dict[str, Any] = {
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.edgecolor": GREY,
+    "axes.edgecolor": GRAY,
     "text.color": INK,
     "axes.labelcolor": INK,
     "legend.frameon": False,
@@ -46,7 +46,7 @@ def _canvas(*size: float, rows: Sequence[Sequence[str]], **options: Any) -> tupl
 def _boxes(
     axes: Axes,
     tokens: Sequence[str],
-    colours: Sequence[Any],
+    colors: Sequence[Any],
     columns: int,
     size: float = 10,
     inks: Sequence[str] | None = None,
@@ -54,12 +54,12 @@ def _boxes(
 ) -> None:
     """Tokens as boxes in lines of so many letters; a line end in a token ends the line."""
     line, place = 0, 0.0
-    for number, (token, colour) in enumerate(zip(tokens, colours, strict=True)):
+    for number, (token, color) in enumerate(zip(tokens, colors, strict=True)):
         text = visible(token)
         wide = len(text.replace(r"\$", "$")) + 0.5
         if place + wide > columns and place:
             line, place = line + 1, 0.0
-        axes.add_patch(Rectangle((place, line - 0.4), wide - 0.15, 0.8, color=colour, linewidth=0))
+        axes.add_patch(Rectangle((place, line - 0.4), wide - 0.15, 0.8, color=color, linewidth=0))
         ink = inks[number] if inks else INK
         axes.text(
             place + wide / 2 - 0.08,
@@ -79,9 +79,9 @@ def _boxes(
     axes.axis("off")
 
 
-def _bars(axes: Axes, names: Sequence[str], shares: Sequence[float], colour: Any) -> None:
+def _bars(axes: Axes, names: Sequence[str], shares: Sequence[float], color: Any) -> None:
     """Horizontal bars with their shares, the first on top."""
-    bars = axes.barh(range(len(names)), shares, color=colour)
+    bars = axes.barh(range(len(names)), shares, color=color)
     labels = [f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share else "cut" for share in shares]
     axes.bar_label(bars, labels, padding=3, size=8)
     axes.set_yticks(range(len(names)), [visible(name) for name in names], family="monospace", size=9)
@@ -92,9 +92,9 @@ def _bars(axes: Axes, names: Sequence[str], shares: Sequence[float], colour: Any
 
 
 def draw_tokens(bytes_of_tokens: Mapping[str, Sequence[int]], english: Sequence[str]) -> Figure:
-    """One sentence in many languages: a cell for each token, coloured by how many bytes it holds."""
+    """One sentence in many languages: a cell for each token, colored by how many bytes it holds."""
     figure, axes = _canvas(11.5, 5.6, rows=["b", "t"], height_ratios=[6.4, 1])
-    colours = {"1 byte": CORAL, "2 or 3": "#f2c9a1", "4 or more": BLUE}
+    colors = {"1 byte": CORAL, "2 or 3": "#f2c9a1", "4 or more": BLUE}
     fewest = len(bytes_of_tokens["English"])
     for row, sizes in enumerate(bytes_of_tokens.values()):
         shades = [CORAL if size == 1 else "#f2c9a1" if size < 4 else BLUE for size in sizes]
@@ -106,8 +106,8 @@ def draw_tokens(bytes_of_tokens: Mapping[str, Sequence[int]], english: Sequence[
     axes["b"].set_yticks(range(len(bytes_of_tokens)), list(bytes_of_tokens), size=10)
     axes["b"].tick_params(axis="y", length=0)
     axes["b"].set_title("The same sentence in tokens")
-    for name, colour in colours.items():
-        axes["b"].bar(0, 0, color=colour, label=name)
+    for name, color in colors.items():
+        axes["b"].bar(0, 0, color=color, label=name)
     axes["b"].legend(title="a token holds", loc="upper right", alignment="left")
     _boxes(axes["t"], english, [(LIGHT, "#dbe7ef")[place % 2] for place in range(len(english))], 78, 11)
     axes["t"].set_title("The tokens of the English one")
@@ -126,11 +126,11 @@ def draw_space(
     """Words on the plane in which they differ most; their cosines; and how two orders of the same words come apart."""
     figure, axes = _canvas(14, 7.6, rows=["sc", "so"], width_ratios=[1.35, 1])
     groups = list(dict.fromkeys(group_of))
-    colours = dict(zip(groups, GROUP_COLOURS, strict=True))
+    colors = dict(zip(groups, GROUP_COLOURS, strict=True))
     for group in groups:
         chosen = [place for place, name in enumerate(group_of) if name == group]
         x, y = places[chosen].T.numpy()
-        axes["s"].scatter(x, y, color=colours[group], s=34, label=group, zorder=2)
+        axes["s"].scatter(x, y, color=colors[group], s=34, label=group, zorder=2)
     axes["s"].axhline(0, color="0.92", zorder=0)
     axes["s"].axvline(0, color="0.92", zorder=0)
     axes["s"].margins(0.09)
@@ -159,24 +159,24 @@ def draw_space(
     axes["o"].set(ylim=(0, None), xlabel="after layer (0: the embeddings)", ylabel="difference, relative to size")
     axes["o"].set_title(f"“{one}” or\n“{other}”?")
     axes["o"].legend()
-    _label(axes["s"], [(x, y) for x, y in places.tolist()], words, [colours[group] for group in group_of])
+    _label(axes["s"], [(x, y) for x, y in places.tolist()], words, [colors[group] for group in group_of])
     return figure
 
 
-def _label(axes: Axes, places: Sequence[tuple[float, float]], words: Sequence[str], colours: Sequence[str]) -> None:
+def _label(axes: Axes, places: Sequence[tuple[float, float]], words: Sequence[str], colors: Sequence[str]) -> None:
     """Writes words beside their dots, each on the first of eight sides where it covers no dot and no other word."""
     axes.figure.canvas.draw()  # only now is it settled where the dots are
     dots = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in axes.transData.transform(places)]
     taken = list(dots)
     sides = [(1, 1), (1, -1), (-1, 1), (-1, -1), (0, 1.6), (0, -1.6), (1, 2.2), (1, -2.2)]
-    for place, word, colour, dot in zip(places, words, colours, dots, strict=True):
+    for place, word, color, dot in zip(places, words, colors, dots, strict=True):
         for across, up in sides:
             text = axes.annotate(
                 word,
                 place,
                 (5 * across, 4 * up),
                 textcoords="offset points",
-                color=colour,
+                color=color,
                 ha=("center", "left", "right")[across],
                 va="bottom" if up > 0 else "top",
             )
@@ -246,7 +246,7 @@ def draw_choices(choices: Mapping[str, Mapping[str, Tensor]], tokenizer: Any) ->
         texts = [tokenizer.decode([token]) for token in best.tolist()]
         for column, name in enumerate(settings):
             panel, probabilities = axes[f"{row} {name}"], by_setting[name]
-            _bars(panel, texts, probabilities[best].tolist(), BLUE if column else GREY)
+            _bars(panel, texts, probabilities[best].tolist(), BLUE if column else GRAY)
             panel.barh(range(10), plain[best].tolist(), color="none", edgecolor=CORAL, linewidth=1 if column else 0)
             if column:
                 panel.set_yticks([])
@@ -266,12 +266,12 @@ def draw_chat(
 ) -> Figure:
     """The template's tokens; what comes next with it and without; and both answers."""
     figure, axes = _canvas(13.5, 6.2, rows=["tt", "wo", "ab"], height_ratios=[1.3, 1.3, 0.5])
-    colours = [CORAL if own else LIGHT for own in special]
-    _boxes(axes["t"], tokens, colours, 104, 10, ["white" if own else INK for own in special])
+    colors = [CORAL if own else LIGHT for own in special]
+    _boxes(axes["t"], tokens, colors, 104, 10, ["white" if own else INK for own in special])
     axes["t"].set_title("A question in the chat template; what stands for no text, in red")
     for panel, below, (name, best), reply in zip("wo", "ab", next_tokens.items(), replies.values(), strict=True):
         texts, shares = zip(*best, strict=True)
-        _bars(axes[panel], texts, shares, BLUE if panel == "w" else GREY)
+        _bars(axes[panel], texts, shares, BLUE if panel == "w" else GRAY)
         axes[panel].set_title(f"What comes next, {name}")
         axes[below].axis("off")
         lines = textwrap.wrap(" ".join(reply.split()) or "(nothing)", 72)
@@ -284,15 +284,15 @@ def draw_cache(
 ) -> Figure:
     """The time for each token with the cache and without; the memory that the cache takes as the text grows."""
     figure, axes = _canvas(13, 4.6, rows=["tm"], width_ratios=[1.25, 1])
-    for seconds, colour, name in ((anew, CORAL, "everything anew"), (cached, BLUE, "with the cache")):
+    for seconds, color, name in ((anew, CORAL, "everything anew"), (cached, BLUE, "with the cache")):
         places = range(context, context + len(seconds))
-        axes["t"].plot(places, [1000 * second for second in seconds], "o-", color=colour, markersize=4, label=name)
+        axes["t"].plot(places, [1000 * second for second in seconds], "o-", color=color, markersize=4, label=name)
     axes["t"].set(ylim=(0, None), xlabel="tokens before it", ylabel="milliseconds for one more token")
     axes["t"].set_title("What the next token costs in time")
     axes["t"].legend()
     lengths = np.linspace(0, longest, 50)
     axes["m"].plot(lengths, lengths * per_token / 1e6, color=BLUE, label="the cache")
-    axes["m"].axhline(weights / 1e6, color=GREY, linestyle="--", label="the weights")
+    axes["m"].axhline(weights / 1e6, color=GRAY, linestyle="--", label="the weights")
     axes["m"].set(xlim=(0, longest), ylim=(0, None), xlabel="tokens in the cache", ylabel="megabytes")
     axes["m"].set_title("... and in memory")
     axes["m"].legend()
@@ -311,7 +311,7 @@ class Cost(NamedTuple):
 def draw_bill(bill: Mapping[str, Cost]) -> Figure:
     """Size, speed, loss and the predictions of each format."""
     figure, axes = _canvas(15, 3.6, rows=["splm"])
-    colours = ["#1b4965", "#2a6f97", "#62b6cb", CORAL, "#f2a48f"]
+    colors = ["#1b4965", "#2a6f97", "#62b6cb", CORAL, "#f2a48f"]
     sizes, paces, losses, moves = zip(*bill.values(), strict=True)
     changes = [loss - losses[0] for loss in losses]
     for panel, values, form, title in (
@@ -320,7 +320,7 @@ def draw_bill(bill: Mapping[str, Cost]) -> Figure:
         ("l", changes, "{:+.4f}", f"Change of the loss ({losses[0]:.3f})"),
         ("m", moves, "{:.2g}", "Predictions moved (nats)"),
     ):
-        bars = axes[panel].barh(range(len(bill)), values, color=colours)
+        bars = axes[panel].barh(range(len(bill)), values, color=colors)
         axes[panel].bar_label(bars, [form.format(value) for value in values], padding=4, size=9)
         axes[panel].set_yticks(range(len(bill)), list(bill) if panel == "s" else [""] * len(bill))
         axes[panel].set_ylim(len(bill) - 0.4, -0.6)
@@ -328,7 +328,7 @@ def draw_bill(bill: Mapping[str, Cost]) -> Figure:
         axes[panel].xaxis.set_major_locator(MaxNLocator(4))
         axes[panel].margins(x=0.32)
         axes[panel].set_title(title, size=11)
-    axes["l"].axvline(0, color=GREY, linewidth=0.8)
+    axes["l"].axvline(0, color=GRAY, linewidth=0.8)
     axes["l"].spines["left"].set_visible(False)
     return figure
 
@@ -344,8 +344,8 @@ def draw_surprisals(
     above, below = halves
     panel, page = above.subplots(), below.subplots()
     for row, (_, true, false, of_true, of_false) in enumerate(facts):
-        colour = CORAL if of_false <= of_true else LIGHT
-        panel.plot([of_true, of_false], [row, row], color=colour, linewidth=3, zorder=1)
+        color = CORAL if of_false <= of_true else LIGHT
+        panel.plot([of_true, of_false], [row, row], color=color, linewidth=3, zorder=1)
         panel.plot(of_true, row, "o", color=BLUE, markersize=9, label="" if row else "the true completion")
         panel.plot(of_false, row, "X", color=CORAL, markersize=9, label="" if row else "a false one")
         left, right = sorted([(of_true, true), (of_false, false)])
@@ -365,9 +365,9 @@ def draw_surprisals(
     scale = Normalize(0, 9)
     nats = [guess[1] for guess in guesses]
     tokens = [beginning, *(token for token, _ in guesses)]
-    colours = ["0.92", *(cmap(scale(each)) for each in nats)]
+    colors = ["0.92", *(cmap(scale(each)) for each in nats)]
     inks = [INK, *("white" if each > 6 else INK for each in nats)]
-    _boxes(page, tokens, colours, 128, 9.5, inks, lines=5)
+    _boxes(page, tokens, colors, 128, 9.5, inks, lines=5)
     page.set_title("A text of its own: the redder, the more it was a guess")
     below.colorbar(plt.cm.ScalarMappable(scale, cmap), ax=page, label="surprisal (nats)", pad=0.01, shrink=0.8)
     return figure

@@ -57,7 +57,7 @@ class Plan:
 
 @dataclass
 class Course:
-    """How a run went so far.
+    """The history of a run.
 
     losses: of every step, on its batch, in nats per token.
     held_out: (steps done, loss on a part of the held-out text in nats per token), now and then.

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # Dot-product attention
 #
-# A word means little without its neighbours: in *"the cat slept because it was tired"*, what is *it*? Attention lets
+# A word means little without its neighbors: in *"the cat slept because it was tired"*, what is *it*? Attention lets
 # every word look at all others and take along what it needs. It is a look-up in a dictionary, only soft: a *query* is
 # compared with every *key*, and what comes back is not one *value* but a mixture of all, weighted by how well each key
 # answers the query.
 #
-# How well? The larger the dot product of query and key, the better. A softmax makes weights of these scores:
+# How well? The larger the dot product of query and key, the better. A softmax turns these scores into weights:
 #
 # $$w = \mathrm{softmax}(q \cdot k_1, \ldots, q \cdot k_T) \qquad c = \sum_j w_j v_j$$
 #
@@ -128,7 +128,7 @@ def scaled_dot_product_attention(
     # Scaled, in the dtype that they have.
     scores = scores / math.sqrt(query.shape[-1])  # FINISH ME
     if mask is not None:
-            # The scores, with those of hidden keys out of the running.
+        # The scores, with those of hidden keys out of the running.
         scores = np.where(mask, scores, -np.inf)  # FINISH ME
     weights = softmax(scores, axis=-1)
     # Each row of weights mixes the values: [..., T_q, d_v].

@@ -168,7 +168,7 @@ def rotate(x: torch.Tensor, positions: torch.Tensor, base: float = 10000.0) -> t
 # ## Step 4: grouped-query attention
 #
 # While a model writes, the keys and values of all earlier tokens are kept, and with a long text that fills the memory.
-# So heads share them: each of the `H_kv` key-value heads serves a group of `H / H_kv` neighbouring query heads
+# So heads share them: each of the `H_kv` key-value heads serves a group of `H / H_kv` neighboring query heads
 # (Ainslie et al. 2023). Query head $h$ reads key-value head $g$:
 #
 # $$\mathrm{head}_h = \mathrm{softmax}\left(\frac{Q_h K_g^\top}{\sqrt{D}}\right) V_g

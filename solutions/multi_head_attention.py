@@ -104,8 +104,8 @@ def merge_heads(x: Tensor) -> Tensor:
 #
 # The mask is a boolean tensor and says who *may* look: True is yes. (PyTorch's `nn.MultiheadAttention` means the
 # opposite; its `scaled_dot_product_attention` agrees with us.) A causal mask is `[T, T]`, alike for all texts and
-# heads. Texts of unequal length are filled up to one, and a mask `[B, 1, 1, T]` hides the filling. Broadcasting makes
-# both fit.
+# heads. Texts of unequal length are padded to the longest, and a mask `[B, 1, 1, T]` hides the padding. Broadcasting
+# makes both fit.
 
 
 # %%

@@ -42,6 +42,8 @@ from autograder.isolation.near.worker import start_worker
 from autograder.suites.runner import Effort
 from autograder.term.assignments import assignments, assistants, find, whole
 
+Pages = Callable[[Course, str, Path], None]
+PAGES = "pages"
 PROJECTS = "projects"  # what students build from their exercises
 _TEMPLATES = TEMPLATES / "release"
 INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
@@ -60,6 +62,7 @@ def release(
     assignment: str = "",
     level: str | None = None,
     answers: Sequence[str] = (),
+    pages: Pages | None = None,
     said: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
@@ -72,6 +75,7 @@ def release(
         assignment: up to which assignment, with what it builds on; the whole course for none.
         level: how much every exercise leaves open; as course.toml says for none.
         answers: exercises for which a right answer comes along, in another style, to compare with.
+        pages: writes the lessons as pages into a folder, given the course and the address; without it there are none.
         said: told how far it is, a line an exercise.
 
     Raises:
@@ -87,6 +91,9 @@ def release(
         PurePosixPath("course.toml"): table,
         **_fingerprints(course, processes, said),
     }
+    if pages:
+        workflow = _read(_TEMPLATES / "pages.yml").replace("{repository}", address.on_github)
+        files[PurePosixPath(".github/workflows/pages.yml")] = workflow
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -94,6 +101,9 @@ def release(
                 target = Path(beside, path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text, encoding="utf-8", newline="\n")
+            if pages:
+                pages(course, address.repository, Path(beside, PAGES))
+                said(f"{PAGES}/ has the lessons for the browser.")
             for replaced in old:
                 (folder / replaced).unlink(missing_ok=True)
             shutil.copytree(beside, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
@@ -128,7 +138,7 @@ def texts(
     if not instructors:
         raise CourseError("The Makefile does not say where the instructors' part begins.")
     texts[PurePosixPath("Makefile")] = makefile
-    readme = browser.with_links(_readme(course), course, address)
+    readme = browser.with_links(_readme(course, address), course, address)
     texts[PurePosixPath("README.md")] = readme
     if (chosen := assistants(course)) != "off":
         texts[PurePosixPath("AGENTS.md")] = _read(_TEMPLATES / f"AGENTS.{chosen}.md").format(title=course.title)
@@ -144,7 +154,7 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _readme(course: Course) -> str:
+def _readme(course: Course, address: Address) -> str:
     _, *sections = with_map(_read(course.root / "README.md"), course).split("\n## ")
     by_title = {section.partition("\n")[0]: section.strip() for section in sections}
     try:
@@ -154,6 +164,7 @@ def _readme(course: Course) -> str:
             exercises=by_title["The exercises"],
             projects=by_title["What you build from it"],
             deadlines=_deadlines(course),
+            published=f", and {address.pages} has the same" if address.pages else "",
         )
     except KeyError as missing:
         raise CourseError(f"README.md has no section {missing}, which students get.") from None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +18,8 @@ from autograder.batch.cores import grading_pool
 from autograder.course import LEVELS, Course, CourseError, Exercise, load_course
 from autograder.diagnosis.catalogue import UNWRITTEN, known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
+from autograder.diagnosis.locate import Located
+from autograder.diagnosis.reach import changed_lines
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import Worker, start_worker
@@ -31,7 +31,7 @@ POINTS, MISTAKES, ANSWERS = 10.0, 12, 4  # what docs/writing-exercises.md asks o
 
 
 @dataclass
-class Report:
+class Proof:
     """What `verify` found out about one exercise.
 
     Attributes:
@@ -72,7 +72,7 @@ class Report:
 
 def verify(
     course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1, mistake: str = ""
-) -> Iterator[Report]:
+) -> Iterator[Proof]:
     """Verifies exercises side by side; gives their reports in the course's order.
 
     Args:
@@ -89,7 +89,7 @@ def verify(
         exercises = [e for e in exercises if mistake in {known.id for known in known_mistakes(course, e.name)}]
         if not exercises:
             raise CourseError(f"There is no known mistake {mistake!r}.")
-    yield Report("files", complaints=[] if mistake else [*_files(course)])
+    yield Proof("files", complaints=[] if mistake else [*_files(course)])
     jobs = [(course.root, exercise.name, sample, mistake) for exercise in exercises]
     if processes == 1 or len(jobs) == 1:
         try:
@@ -139,10 +139,10 @@ def stray_files(course: Course) -> Iterator[str]:
         yield "the map of the exercises in README.md is not what course.toml gives: run `make exercises`"
 
 
-def _verify_one(job: tuple[Path, str, int, str]) -> Report:
+def _verify_one(job: tuple[Path, str, int, str]) -> Proof:
     course = load_course(job[0])
     exercise = course.exercise(job[1])
-    report = Report(exercise.name)
+    report = Proof(exercise.name)
     try:
         grader = Grader.start(course, [exercise], EVERYTHING, _worker(), locked=False)
         _Verification(course, exercise, grader, report, *job[2:]).run()
@@ -162,7 +162,7 @@ class _Verification:
     course: Course
     exercise: Exercise
     grader: Grader
-    report: Report
+    report: Proof
     sample: int
     mistake: str = ""
 
@@ -195,12 +195,12 @@ class _Verification:
         name = self.exercise.name
         return self.grader.grade_exercise(Submission("verify", {name: source}), self.exercise, passed=())
 
-    def judge(self, source: str) -> tuple[ExerciseGrade, Diagnosis]:
+    def judge(self, source: str) -> tuple[ExerciseGrade, Diagnosis, Located]:
         """Runs and judges a wrong text on right foundations; nobody will read it, so no smallest example is sought."""
         sources = {**self.grader.stand_ins(self.exercise), self.exercise.name: source}
         run = self.grader.run(self.exercise, sources, Effort(search=False))
         diagnosis = self.grader.diagnosis(run)
-        return replace(self.grader.marks(run), places=self.grader.places(run, diagnosis)), diagnosis
+        return self.grader.marks(run), diagnosis, self.grader.located(run, diagnosis)
 
     @property
     def solution(self) -> str:
@@ -219,7 +219,7 @@ class _Verification:
         if grade.status != "not_started" or grade.score:
             self.complain(f"the stub is {grade.status} with {grade.score:g} points, and should be not started with 0")
         # One hole less counts as started, so that the stub itself is loaded and run.
-        begun, _ = self.judge(text.replace("# FINISH ME", "# finish me", 1))
+        begun, *_ = self.judge(text.replace("# FINISH ME", "# finish me", 1))
         if begun.status != "failed":
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
 
@@ -253,8 +253,8 @@ class _Verification:
         wanted = [m for m in known_mistakes(self.course, self.exercise.name) if self.mistake in ("", m.id)]
         for mistake in wanted[:: self.sample]:
             self.report.mistakes += 1
-            grade, diagnosis = self.judge(mistake.source)
-            lines, changed = {place.line for place in grade.places}, changed_lines(self.solution, mistake.source)
+            grade, diagnosis, found = self.judge(mistake.source)
+            lines, changed = {place.line for place in found.places}, changed_lines(self.solution, mistake.source)
             self.report.located += bool(lines & changed)
             self.report.elsewhere += bool(lines - changed)
             lost = {test.name for test in grade.tests if test.status != "passed"}
@@ -267,12 +267,12 @@ class _Verification:
                 )
             else:
                 self.report.caught += 1
-            named = {hint.mistake for hint in diagnosis.hints()}
+            named = {hint.mistake for hint in diagnosis.hints(found.at)}
             self.report.diagnosed += mistake.id in named
             if mistake.id not in named:
                 self.report.undiagnosed.append(f"not diagnosed: {mistake.id}: {_why_not(mistake.id, diagnosis)}")
             # With this mistake out of the catalogue, whatever is named is not what was done.
-            unknown = {hint.mistake for hint in diagnosis.hints(without=mistake.id)}
+            unknown = {hint.mistake for hint in diagnosis.hints(found.at, without=mistake.id)}
             for wrong in (named | unknown) - {mistake.id}:
                 self.complain(f"the mistake {mistake.id} is taken for {wrong}")
 
@@ -295,19 +295,3 @@ def _why_not(mistake: str, diagnosis: Diagnosis) -> str:
     if others := [s.hint.mistake for s in diagnosis.possible if s.hint.mistake != mistake]:
         return f"the calls fit {', '.join(others)} as well"
     return f"it does not explain all that goes wrong in {', '.join(sorted(diagnosis.wrong))}"
-
-
-def changed_lines(before: str, after: str) -> set[int]:
-    """The lines of the second text that differ from the first, and the first lines of the statements they are in."""
-    old, new = before.split("\n"), after.split("\n")
-    changed: set[int] = set()
-    for tag, _, _, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag != "equal":
-            changed.update(range(first + 1, max(last, first + 1) + 1), [first] if tag == "delete" else [])
-    for node in ast.walk(ast.parse(after)):
-        if isinstance(node, ast.stmt) and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            body = getattr(node, "body", None)
-            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
-            if not changed.isdisjoint(range(node.lineno, end + 1)):
-                changed.add(node.lineno)
-    return changed

@@ -57,7 +57,7 @@ class GradingProcess:
             except OSError as error:
                 why = f"a grading process cannot be started ({error.strerror})"
             except (EOFError, pickle.UnpicklingError):
-                why = "the grading process ended, or did not come to an end"
+                why = "the grading process ended, or hung"
             else:
                 if isinstance(answer, Grade):
                     return answer

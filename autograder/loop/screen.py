@@ -15,12 +15,23 @@ from autograder.loop.recap import hard
 from autograder.loop.state import Memory, Standing, text_digest
 from autograder.loop.watch import Watch
 from autograder.reports.console import NARROW, has_unicode, is_plain
-from autograder.reports.terminal import MORE_TESTS, bar, count, file_of, mark, print_tests, print_trouble, state
+from autograder.reports.terminal import (
+    MORE_TESTS,
+    bar,
+    count,
+    file_of,
+    mark,
+    print_failures,
+    print_passed,
+    print_tests,
+    state,
+)
 from autograder.submission import Submission
 from autograder.term.assignments import assignments, due, whole
 
 KEYS = {
-    "n": "next", "p": "previous", "l": "list", "h": "hint", "r": "run the picture", "t": "all tests", "q": "quit",
+    "n": "next", "p": "previous", "l": "list", "o": "lesson", "h": "hint", "d": "debug", "r": "run the picture",
+    "t": "all tests", "q": "quit",
 }  # fmt: skip
 
 
@@ -137,11 +148,12 @@ def _print_exercise(console: Console, watch: Watch) -> None:
             console.print()
         if grade.status == "passed":
             console.print(f"[green]Passed.[/] You have built {escape(exercise.built)}.")
+            print_passed(console, grade)
             if watch.finished:
                 console.print(f"[bold green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]")
         else:
-            print_trouble(console, grade, whole=False)
-    for more in (watch.hint, watch.picture):
+            print_failures(console, grade, whole=False)
+    for more in (watch.hint, watch.example, watch.picture):
         if more:
             console.print(Text(f"\n{more}" if not plain else more, style="cyan"))
     if watch.checking and grade is not None and not plain:

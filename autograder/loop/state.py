@@ -11,12 +11,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from autograder.course import Course
+from autograder.course import Course, CourseError
 from autograder.files import digest, write_whole
 from autograder.grades import ExerciseGrade
 from autograder.submission import Submission
+from autograder.versions import TooNew, require_format
 
 STATE = ".autograder/state.json"
+FORMAT = 1
 _COUNTED = ("passed", "failed", "error", "timeout", "crashed")  # what somebody has tried
 
 
@@ -81,11 +83,18 @@ def text_digest(submission: Submission, name: str) -> str:
 
 
 def load(course: Course) -> Memory:
-    """What is remembered; entries that make no sense are forgotten, one by one."""
+    """What is remembered; entries that make no sense are forgotten, one by one.
+
+    Raises:
+        CourseError: a later version of this program wrote it, and would miss what this one writes over.
+    """
     try:
         data = json.loads((course.root / STATE).read_text(encoding="utf-8"))
+        require_format(dict(data), FORMAT, STATE)
         entries = dict(data["exercises"])
         memory = Memory(data["at"] if data["at"] in course.names else "")
+    except TooNew as error:
+        raise CourseError(f"{error} Or delete it: only the counts of attempts and hints are lost.") from None
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return Memory()
     for name in course.names:
@@ -98,7 +107,7 @@ def save(course: Course, memory: Memory) -> None:
     """Writes the file, whole or not at all. Where it cannot be written, everything works without."""
     path = course.root / STATE
     known = {name: asdict(standing) for name, standing in memory.exercises.items() if standing != Standing()}
-    text = json.dumps({"at": memory.at, "exercises": known}, indent=1)
+    text = json.dumps({"format": FORMAT, "at": memory.at, "exercises": known}, indent=1)
     with suppress(OSError):
         write_whole(path, text + "\n")
 

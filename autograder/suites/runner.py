@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
@@ -21,7 +22,7 @@ from autograder.isolation.near.remote import Call, Session, StudentError, Unfit
 from autograder.suites.examples import Examples
 from autograder.suites.internals import begin_session, prepare_config, run_item, tear_down
 from autograder.suites.limits import bounded
-from autograder.suites.plugin import BENCH, Bench, Opener, exercise_of
+from autograder.suites.plugin import WORKBENCH, Opener, Workbench, exercise_of
 
 _FOLDERS: tuple[str, ...] = VISIBILITIES
 
@@ -94,7 +95,7 @@ class Suites:
         if absent := [path for path in paths if not path.is_file()]:
             raise SuiteError(f"there is no suite {absent[0].relative_to(course.root)}")
         self._errors: dict[int, BaseException] = {}
-        self._bench = Bench()
+        self._workbench = Workbench()
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # three quarters of pytest's start, and none is needed
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # a reference that loads a model is quick, and not news
         os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -110,9 +111,11 @@ class Suites:
             "unraisableexception",
         ]
         arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
+        for path in paths:  # else pytest takes what this process has loaded under that name, however old
+            sys.modules.pop(".".join(path.relative_to(course.root).with_suffix("").parts), None)
         self._examples = Examples()
         config = prepare_config([*arguments, *map(str, paths)], [self, self._examples])
-        config.stash[BENCH] = self._bench
+        config.stash[WORKBENCH] = self._workbench
         self._session = begin_session(config)
         config.hook.pytest_sessionstart(session=self._session)
         try:
@@ -133,7 +136,7 @@ class Suites:
 
     def run(self, exercise: Exercise, opener: Opener, effort: Effort = Effort()) -> Run:  # noqa: B008 (immutable)
         """Runs an exercise's tests against a submission."""
-        self._bench.opener = opener
+        self._workbench.opener = opener
         self._examples.search = effort.search
         chosen = self._items[exercise.name]
         queue = [item for items in chosen.values() for item in items]
@@ -144,7 +147,7 @@ class Suites:
                 outcomes.append(self._run_test(test, items, following, exercise.budget.exercise))
                 if effort.until_failed and outcomes[-1].status != "passed":
                     break
-            session = self._bench.session
+            session = self._workbench.session
             if session is None:
                 raise SuiteError(f"the suites of {exercise.name} ask for no submission")
             return Run(exercise, _without_free_points(outcomes), session)
@@ -152,7 +155,7 @@ class Suites:
             try:
                 tear_down(self._session)  # also after a stop in the middle
             finally:
-                self._bench.close()
+                self._workbench.close()
 
     def _run_test(
         self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None], budget: float
@@ -162,12 +165,12 @@ class Suites:
         failing: list[Call] = []  # what is reported comes last
         searched = 0
         for item in items:
-            begun = len(self._bench.calls)
+            begun = len(self._workbench.calls)
             self._errors.clear()
             self._examples.asked = 0
             with bounded(budget):
                 run_item(item, following[item])
-            made = self._bench.calls[begun:]
+            made = self._workbench.calls[begun:]
             if self._errors and error is None:
                 error, failing = self._errors[id(item)], made
                 searched = begun + len(made) - self._examples.asked if self._examples.asked else 0

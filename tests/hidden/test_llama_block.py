@@ -204,7 +204,7 @@ def test_attention_values(llama_block, length, seed):
 @rests_on("query head h reads key-value head h // (num_heads / num_kv_heads)")
 @pytest.mark.parametrize("num_kv_heads", [1, 2, 3, 6])
 def test_attention_groups(llama_block, num_kv_heads):
-    """Neighbouring query heads share a key and a value. Here nothing turns, so this is about who reads whom alone."""
+    """Neighboring query heads share a key and a value. Here nothing turns, so this is about who reads whom alone."""
     weights = weights_for(shapes_of(num_kv_heads), num_kv_heads)
     # The fast pairs hold 0, and with this base the others stand still: any layout of pairs gives the same scores.
     for name in ("self_attn.q_proj.weight", "self_attn.k_proj.weight"):

@@ -1,6 +1,6 @@
 """Mixed precision, hidden: against float64, rounded once where it should be, and against torch.amp.GradScaler.
 
-Rounding: half the distance between neighbours, relative to the number, is 2^-11 in float16, 2^-8 in bfloat16 (`UNIT`).
+Rounding: half the distance between neighbors, relative to the number, is 2^-11 in float16, 2^-8 in bfloat16 (`UNIT`).
 A product of n terms in half precision rounds at most n + 2 times, in whatever order it is added up.
 """
 

@@ -107,7 +107,7 @@ def test_sinusoidal_pairs(positional_encoding, seq_len, d_model):
     sines, cosines = encoding[:, 0::2], encoding[:, 1::2]
     assert_close(sines**2 + cosines**2, np.ones(sines.shape), terms=4)
     assert_close(encoding[0], np.array([0.0, 1.0] * (d_model // 2)), terms=4)
-    # sin(b - a) and cos(b - a) of the angles a and b at neighbouring positions: the same everywhere.
+    # sin(b - a) and cos(b - a) of the angles a and b at neighboring positions: the same everywhere.
     turns = (
         sines[1:] * cosines[:-1] - cosines[1:] * sines[:-1],
         cosines[1:] * cosines[:-1] + sines[1:] * sines[:-1],
@@ -122,7 +122,7 @@ def test_sinusoidal_pairs(positional_encoding, seq_len, d_model):
 def test_sinusoidal_precision(positional_encoding):
     """The table is float64, and computed so.
 
-    With float32 angles, far positions lose the digits that tell neighbours apart.
+    With float32 angles, far positions lose the digits that tell neighbors apart.
     """
     encoding = positional_encoding.sinusoidal_positional_encoding(2000, 8)
     assert_dtype(encoding, np.float64)

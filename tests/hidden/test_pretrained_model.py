@@ -148,7 +148,7 @@ def _exists(name):
 def test_best_device(pretrained_model):
     """Ask for CUDA first, then for MPS; the CPU is for machines that have neither. The result is a `torch.device`."""
     for cuda, mps, expected in ((0, 0, "cpu"), (0, 1, "mps"), (1, 0, "cuda"), (1, 1, "cuda")):
-        with pretrained_model.pretending(machine(bool(cuda), bool(mps))):
+        with pretrained_model.patched(machine(bool(cuda), bool(mps))):
             got = pretrained_model.best_device()
         if not isinstance(got, torch.device):
             raise Mismatch("it returned something else than a `torch.device`", got, torch.device(expected))
@@ -207,7 +207,7 @@ def test_device_is_used(pretrained_model):
     try:
         model, _ = load(pretrained_model, tiny_checkpoint(), device=META)
     except StudentError as error:
-        if "meta" not in error.trouble.message:  # some ways to load refuse this device of the tests' and are right
+        if "meta" not in error.failure.message:  # some ways to load refuse this device of the tests' and are right
             raise
     else:
         assert_equal(place(pretrained_model, model), (META, torch.float16))
@@ -217,11 +217,11 @@ def test_device_is_used(pretrained_model):
 @rests_on("device: where to put the model; `best_device()` if None.")
 def test_default_device(pretrained_model):
     """No `device` means `best_device()`: the accelerator where there is one, the CPU where there is nothing else."""
-    with pretrained_model.pretending(machine(cuda=False, mps=False)):
+    with pretrained_model.patched(machine(cuda=False, mps=False)):
         model, _ = load(pretrained_model, tiny_checkpoint())
         assert_equal(place(pretrained_model, model), (CPU, torch.float32))
     for kind in ("cuda", "mps"):
-        with pretrained_model.pretending(machine(cuda=kind == "cuda", mps=kind == "mps")):
+        with pretrained_model.patched(machine(cuda=kind == "cuda", mps=kind == "mps")):
             try:
                 model, _ = load(pretrained_model, tiny_checkpoint())
                 found = attribute(pretrained_model, model, "device").type
@@ -239,7 +239,7 @@ def test_says_the_device(pretrained_model):
         try:
             load(pretrained_model, tiny_checkpoint(), device)
         except StudentError as error:
-            if "meta" not in error.trouble.message:
+            if "meta" not in error.failure.message:
                 raise
         if device.type not in pretrained_model.output().lower():
             raise Mismatch("it did not print the name of the device that it was given", None, None)
@@ -253,9 +253,9 @@ def test_no_model(pretrained_model):
     try:
         got = pretrained_model.load_model(f"{tiny_checkpoint()}/nothing", CPU)
     except StudentError as error:
-        if "Exit" in error.trouble.type_name or len(error.trouble.message.split()) < 2:
+        if "Exit" in error.failure.type_name or len(error.failure.message.split()) < 2:
             raise Mismatch(
-                f"it raised {error.trouble.type_name}, which does not say what is wrong", None, None
+                f"it raised {error.failure.type_name}, which does not say what is wrong", None, None
             ) from None
     else:
         raise Mismatch("it returned something although there is no model", got, None)

@@ -133,7 +133,7 @@ ANY_TEXT = st.text(max_size=25) | SENTENCES | RUNS
 @rests_on("each step merges the pair with the largest (count, pair)")
 @given(text=SENTENCES, num_merges=st.integers(1, 10))
 def test_train_most_frequent(tokenization, text, num_merges):
-    """Count all pairs of neighbours, merge the most frequent one everywhere, and count again in what is left.
+    """Count all pairs of neighbors, merge the most frequent one everywhere, and count again in what is left.
 
     Merged tokens take part in the next count like any others. Each merge is a tuple of two `bytes`, and there are as
     many as were asked for.

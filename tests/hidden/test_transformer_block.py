@@ -179,7 +179,7 @@ def test_default_heads(transformer_block):
 def test_feed_forward_half(transformer_block, size, seed):
     """With attention that adds nothing, what is left is h = norm1(x) and norm2(h + ffn(h)).
 
-    The ReLU stands between the two linear layers, and `ffn` both reads the normalised h and is added to it, not to the
+    The ReLU stands between the two linear layers, and `ffn` both reads the normalized h and is added to it, not to the
     x from before.
     """
     x, weights = random_case(size, seed, SILENT_ATTENTION)

@@ -21,7 +21,7 @@ from projects import corpus as corpora
 from projects import train
 from projects.corpus import Corpus, in_byte_pairs, in_characters
 from projects.modules import NotReady
-from projects.sentences import Trouble
+from projects.sentences import ProjectError
 from projects.shakespeare import HELD_OUT, read_plays
 from projects.training import Plan, Run, read_checkpoint
 
@@ -337,5 +337,5 @@ def test_a_wrong_exercise_is_named(modules):
 
 def test_unknown_letters_are_a_sentence(shakespeare):
     """A prompt can only hold what the plays hold."""
-    with pytest.raises(Trouble, match="no character of the plays"):
+    with pytest.raises(ProjectError, match="no character of the plays"):
         shakespeare.vocabulary.encode("naïve")

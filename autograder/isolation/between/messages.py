@@ -27,7 +27,7 @@ FULL, NAMESPACES, UNPRIVILEGED = "full", "namespaces", "unprivileged"  # the str
 PROFILES = (FULL, NAMESPACES, UNPRIVILEGED)
 TRIAL = "try:"  # before a profile's name, or a lock's: apply it, and try whether it holds
 
-RequestKind = Literal["call", "read", "gradients", "pretend", "record", "steps"]
+RequestKind = Literal["call", "read", "gradients", "patch", "record", "steps"]
 FailureKind = Literal["raised", "missing", "timeout", "crashed"]
 
 
@@ -104,7 +104,7 @@ class Request(NamedTuple):
     """To a child: one thing to do.
 
     Attributes:
-        kind: "call", "read" (an attribute's value), "gradients" (call, then differentiate) or "pretend";
+        kind: "call", "read" (an attribute's value), "gradients" (call, then differentiate) or "patch";
             "record" begins to take down a module's steps, and "steps" gives those of the request before (see `steps`).
         path: the start and the attributes that lead to the target.
         cotangent: for gradients, what the result's gradient is; ones when None.

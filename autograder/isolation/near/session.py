@@ -40,11 +40,6 @@ class Call:
     warnings: tuple[str, ...] = ()
     owner: str = ""
 
-    @property
-    def trouble(self) -> Failure | None:
-        """The failure, by its old name."""
-        return self.failure
-
     @cached_property
     def request(self) -> Request:
         """What was asked."""
@@ -89,7 +84,7 @@ class Session:
     calls: list[Call] = field(default_factory=list)
     definitions: dict[str, tuple[int, int]] = field(default_factory=dict)
     allowance: Allowance = field(default_factory=Allowance)
-    loading_trouble: Failure | None = None
+    loading_failure: Failure | None = None
     _named: set[str] = field(default_factory=set)  # what suites have asked for
     _child: Child | None = None
     _starts: int = 0
@@ -101,9 +96,9 @@ class Session:
         Raises:
             WorkerError: there is no child, and no submission is to blame.
         """
-        if self._child is None and self.loading_trouble is None:
+        if self._child is None and self.loading_failure is None:
             self._start()
-        return self.loading_trouble
+        return self.loading_failure
 
     def perform(self, request: Request) -> Any:
         """Performs a request over there and records it.
@@ -137,19 +132,19 @@ class Session:
 
     def _start(self) -> None:
         if self._starts > self.budget.restarts:
-            self.loading_trouble = Failure("timeout" if self._last_kind() == "timeout" else "crashed")
+            self.loading_failure = Failure("timeout" if self._last_kind() == "timeout" else "crashed")
             return
         self._starts += 1
         self._child = self._fresh_child()
         answer = self._exchange(encode(LOAD), self.budget.load)
         if answer.failure is not None:
-            self.loading_trouble = answer.failure
+            self.loading_failure = answer.failure
             self.end()
             return
         try:
             self.definitions = checked_definitions(answer.value, self.sources[self.name])
         except Exception:  # see `_exchange`
-            self.loading_trouble = Failure("crashed")
+            self.loading_failure = Failure("crashed")
             self.end()
 
     def _fresh_child(self) -> Child:
@@ -195,8 +190,8 @@ class Session:
         left = self.budget.exercise - self._spent
         if left <= 0:
             self.end()
-            self.loading_trouble = Failure("timeout")
-            return Call(message, failure=self.loading_trouble)
+            self.loading_failure = Failure("timeout")
+            return Call(message, failure=self.loading_failure)
         answer = self._exchange(message, min(left, self.budget.call))
         call = Call(message, answer.value, answer.failure, (), answer.output, answer.warnings)
         changed = tuple(name for name in call.arguments if name in answer.changed) if answer.changed else ()
@@ -204,9 +199,9 @@ class Session:
 
     def _exchange(self, message: bytes, seconds: float) -> Answer:
         assert self._child is not None
-        begun = time.monotonic()
+        child, begun, waited = self._child, time.monotonic(), self._child.waited()
         try:
-            data = self._child.ask(message, seconds)
+            data = child.ask(message, seconds)
         except OutOfTime:
             failure = Failure("timeout")
         except Died as died:
@@ -217,6 +212,6 @@ class Session:
             except Exception:  # an answer that is none: only code that writes to our channel sends one
                 failure = Failure("crashed")
         finally:
-            self._spent += time.monotonic() - begun
+            self._spent += time.monotonic() - begun - (child.waited() - waited)
         self.end()
         return Answer(failure=failure)

@@ -10,9 +10,9 @@ from torch import nn
 
 
 def norm(z, layer):
-    centred = z - z.mean(-1, keepdim=True)
-    variance = (centred * centred).mean(-1, keepdim=True)
-    return centred * torch.rsqrt(variance + layer.eps) * layer.weight + layer.bias
+    centered = z - z.mean(-1, keepdim=True)
+    variance = (centered * centered).mean(-1, keepdim=True)
+    return centered * torch.rsqrt(variance + layer.eps) * layer.weight + layer.bias
 
 
 class MiniTransformerBlock(nn.Module):
