@@ -128,7 +128,7 @@ def scaled_dot_product_attention(
     # Scaled, in the dtype that they have.
     scores = ...  # FINISH ME
     if mask is not None:
-            # The scores, with those of hidden keys out of the running.
+        # The scores, with those of hidden keys out of the running.
         scores = ...  # FINISH ME
     weights = softmax(scores, axis=-1)
     # Each row of weights mixes the values: [..., T_q, d_v].
