@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self, cast
 
@@ -63,13 +63,19 @@ class Grader:
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
-    def grade(self, submission: Submission, reusable: Mapping[str, ExerciseGrade] | None = None) -> Grade:
-        """Grades every exercise that is not `reusable`; what an exercise builds on is graded before it."""
+    def grade(
+        self,
+        submission: Submission,
+        reusable: Mapping[str, ExerciseGrade] | None = None,
+        said: Callable[[ExerciseGrade], None] = lambda grade: None,
+    ) -> Grade:
+        """Grades every exercise that is not `reusable`, each after what it builds on, and has it `said` at once."""
         found: dict[str, ExerciseGrade] = dict(reusable or {})
         for exercise in with_foundations(self.course, self.exercises):
             if exercise.name not in found:
                 passed = [name for name, grade in found.items() if grade.status == "passed"]
                 found[exercise.name] = self.grade_exercise(submission, exercise, passed)
+                said(found[exercise.name])
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
         protection = self.worker.protection if self.locked else UNPROTECTED
         return Grade(submission.name, wanted, protection, tuple(submission.notes), submission.unreadable)
