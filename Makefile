@@ -93,8 +93,8 @@ verify: .venv/developing  ## the course proves itself
 mutants: .venv/developing  ## the suites, measured by generated mutants
 	@$(RUN) mutants $(EX)
 
-release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there; LEVEL=open for harder exercises; ANSWERS=softmax to compare with
-	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(LEVEL),--level $(LEVEL)) $(if $(ANSWERS),--answers $(ANSWERS))
+release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there; CORE=1 the core path; LEVEL=open for harder exercises; ANSWERS=softmax to compare with
+	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(CORE),--path core) $(if $(LEVEL),--level $(LEVEL)) $(if $(ANSWERS),--answers $(ANSWERS))
 
 pictures: .venv/developing  ## the pictures in README.md
 	@$(BIN)/python -P tools/pictures.py

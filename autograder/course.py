@@ -64,6 +64,7 @@ class Exercise:
         budget: how long its calls may take.
         memory_mib: how much memory student code may take.
         level: one of `LEVELS`.
+        core: whether it is on the core path, the shorter way through the course.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Exercise:
     budget: Budget
     memory_mib: int
     level: str = "guided"
+    core: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,12 @@ class Course:
     def names(self) -> tuple[str, ...]:
         """The exercises' names in the course's order."""
         return tuple(exercise.name for exercise in self.exercises)
+
+    @property
+    def core(self) -> tuple[str, ...]:
+        """The core path, in the course's order; empty where it would be no exercise or all of them."""
+        core = tuple(exercise.name for exercise in self.exercises if exercise.core)
+        return core if core != self.names else ()
 
     def exercise(self, name: str) -> Exercise:
         """The exercise of this name."""
@@ -251,6 +259,12 @@ def _level(name: str, level: str) -> str:
     return level
 
 
+def _is_true(name: str, key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}: {key} is true or false, and not {value!r}")
+    return value
+
+
 def _exercise(entry: dict[str, Any], defaults: dict[str, Any], default_level: str) -> Exercise:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", entry["name"]):
         raise ValueError(f"{entry['name']!r} is no module's name")
@@ -270,6 +284,7 @@ def _exercise(entry: dict[str, Any], defaults: dict[str, Any], default_level: st
         budget=Budget(**{**defaults["budget"], **entry.get("budget", {})}),
         memory_mib=int(entry.get("memory_mib", defaults["memory_mib"])),
         level=_level(entry["name"], entry.get("level", default_level)),
+        core=_is_true(entry["name"], "core", entry.get("core", False)),
     )
 
 

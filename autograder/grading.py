@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 from autograder.course import Budget, Course, Exercise, foundations, holes, with_foundations
 from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, diagnose
@@ -21,7 +21,7 @@ from autograder.submission import Submission
 from autograder.suites.explain import Explainer, Explanation
 from autograder.suites.limits import contained
 from autograder.suites.plugin import Sources
-from autograder.suites.runner import Effort, Outcome, Run, Suites
+from autograder.suites.runner import Begun, Effort, Outcome, Run, Suites
 
 EVERYTHING = VISIBILITIES
 VISIBLE, HIDDEN = EVERYTHING[:1], EVERYTHING[1:]
@@ -29,6 +29,20 @@ DEFINITIONS = 100  # in a submission's file; what comes after them is not looked
 AGAIN = Budget(call=3.0, load=10.0, exercise=10.0, restarts=0)  # for calls that are made again to see their steps
 PRINTED_LINES, PRINTED_WIDTH = 12, 200  # of what was printed, beside a test
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
+
+
+class Attempt(NamedTuple):
+    """An exercise of a submission after its visible tests.
+
+    Attributes:
+        carried: what it builds on that is not the submission's own.
+        opener: opens its sources.
+        begun: what came of the visible tests.
+    """
+
+    carried: tuple[str, ...]
+    opener: Sources
+    begun: Begun
 
 
 @dataclass
@@ -69,12 +83,26 @@ class Grader:
         reusable: Mapping[str, ExerciseGrade] | None = None,
         said: Callable[[ExerciseGrade], None] = lambda grade: None,
     ) -> Grade:
-        """Grades every exercise that is not `reusable`, each after what it builds on, and has it `said` at once."""
+        """Grades every exercise that is not `reusable`, each after what it builds on, and has each `said` when it is.
+
+        The visible tests of all exercises run before any hidden one: whatever a process could leave for a later one,
+        what a hidden test has shown to student code is not told by the words on a visible one.
+        """
         found: dict[str, ExerciseGrade] = dict(reusable or {})
-        for exercise in with_foundations(self.course, self.exercises):
-            if exercise.name not in found:
+        fine = {name for name, grade in found.items() if grade.status == "passed"}
+        left = [exercise for exercise in with_foundations(self.course, self.exercises) if exercise.name not in found]
+        hidden = any(test.visibility in HIDDEN for exercise in left for test in self.suites.tests(exercise.name))
+        for together in [left] if hidden else [[exercise] for exercise in left]:
+            started: dict[str, Attempt | ExerciseGrade | None] = {}
+            for exercise in together:
+                attempt: Attempt | ExerciseGrade | None = self._begin(submission, exercise, fine)
+                if isinstance(attempt, Attempt):
+                    fine |= {exercise.name} if attempt.begun.passed else set()
+                    attempt = None if attempt.begun.session and attempt.begun.session.is_large else attempt
+                started[exercise.name] = attempt
+            for exercise in together:
                 passed = [name for name, grade in found.items() if grade.status == "passed"]
-                found[exercise.name] = self.grade_exercise(submission, exercise, passed)
+                found[exercise.name], _ = self._finish(submission, exercise, started[exercise.name], passed)
                 said(found[exercise.name])
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
         protection = self.worker.protection if self.locked else UNPROTECTED
@@ -88,27 +116,62 @@ class Grader:
         self, submission: Submission, exercise: Exercise, passed: Collection[str]
     ) -> tuple[ExerciseGrade, Run | None]:
         """The same, with the run that the grade is about; None where nothing was run."""
+        return self._finish(submission, exercise, self._begin(submission, exercise, passed), passed)
+
+    def _begin(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> Attempt | ExerciseGrade:
+        """Runs the visible tests of an exercise; or says why none of its tests can run."""
         name = exercise.name
         source = submission.sources.get(name)
         if name in submission.problems:
-            return self._ungraded(name, "error", submission.problems[name]), None
+            return self._ungraded(name, "error", submission.problems[name])
         if source is None:
-            return self._ungraded(name, "missing", f"There is no {name}.py."), None
-        left, total = holes(source), holes_of_stub(self.course, name)
+            return self._ungraded(name, "missing", f"There is no {name}.py.")
+        left = holes(source)
         if left and is_untouched(self.course, name, source):
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
-            return replace(grade, holes=tuple(left), holes_total=len(left)), None
+            return replace(grade, holes=tuple(left), holes_total=len(left))
         bases = foundations(self.course, exercise)
-        carried = tuple(base for base in bases if base not in passed)
+        attempt = self._visible(submission, exercise, [base for base in bases if base not in passed])
+        if attempt.begun.passed or len(attempt.carried) == len(bases):
+            return attempt
+        # It may be a foundation's fault, however that passed: nothing is said before right ones were tried.
+        again = self._visible(submission, exercise, bases)
+        return again if _earned(again.begun) >= _earned(attempt.begun) else attempt
+
+    def _visible(self, submission: Submission, exercise: Exercise, carried: Sequence[str]) -> Attempt:
+        """Runs the visible tests, with stand-ins for some of what the exercise builds on."""
         right = self.stand_ins(exercise)
-        own = {**submission.sources, **{base: right[base] for base in carried}}
-        run = self.run(exercise, own)
+        sources = {**submission.sources, **{base: right[base] for base in carried}}
+        opener = Sources(self.worker, sources, self.locked)
+        return Attempt(tuple(carried), opener, self.suites.begin(exercise, opener))
+
+    def _finish(
+        self,
+        submission: Submission,
+        exercise: Exercise,
+        attempt: Attempt | ExerciseGrade | None,
+        passed: Collection[str],
+    ) -> tuple[ExerciseGrade, Run | None]:
+        """Runs the hidden tests, and makes a grade of all."""
+        bases = foundations(self.course, exercise)
+        # Too much to keep; or what it builds on has passed its visible tests, and not the hidden ones.
+        late = attempt is None or (
+            isinstance(attempt, Attempt) and not {base for base in bases if base not in passed} <= set(attempt.carried)
+        )
+        if late or attempt is None:
+            attempt = self._begin(submission, exercise, passed)
+        if isinstance(attempt, ExerciseGrade):
+            return attempt, None
+        carried, run = attempt.carried, self.suites.finish(attempt.begun, attempt.opener)
         if len(carried) < len(bases) and any(outcome.status != "passed" for outcome in run.outcomes):
-            # It may be a foundation's fault, however that passed: nothing is said before right ones were tried.
-            again = self.run(exercise, {**submission.sources, **right})
+            again = self.run(exercise, {**submission.sources, **self.stand_ins(exercise)})  # as in `_begin`
             if _earned(again) >= _earned(run):
                 carried, run = tuple(bases), again
-        return replace(self.judge(run), carried_forward=carried, holes=tuple(left), holes_total=total), run
+                late = any(outcome.test.visibility == "hidden" for outcome in run.outcomes)
+        left = tuple(holes(submission.sources[exercise.name]))
+        total = holes_of_stub(self.course, exercise.name)
+        grade = replace(self.judge(run, late=late), carried_forward=carried, holes=left, holes_total=total)
+        return grade, run
 
     def stand_ins(self, exercise: Exercise) -> dict[str, str]:
         """Right sources of all that an exercise builds on."""
@@ -125,23 +188,31 @@ class Grader:
         """Runs the suites on sources."""
         return self.suites.run(exercise, Sources(self.worker, sources, self.locked), effort)
 
-    def judge(self, run: Run) -> ExerciseGrade:
-        """What a run of the suites comes to: points, words and hints. Points never depend on the words."""
-        grade, diagnosis = self.marks(run), self.diagnosis(run)
-        found = self.located(run, diagnosis)
+    def judge(self, run: Run, *, late: bool = False) -> ExerciseGrade:
+        """What a run of the suites comes to: points, words and hints. Points never depend on the words.
+
+        Args:
+            run: the run.
+            late: whether hidden tests of other exercises ran before its visible ones: then no words of student code,
+                and no numbers that it gave, are told of these either.
+        """
+        grade, diagnosis = self.marks(run, late=late), self.diagnosis(run)
+        found = Located() if late else self.located(run, diagnosis)
         places = (*found.places, *_kept_between(found.stateful, definitions(run.session)))
         return replace(grade, hints=tuple(diagnosis.hints(found.at)), places=places)
 
-    def marks(self, run: Run) -> ExerciseGrade:
+    def marks(self, run: Run, *, late: bool = False) -> ExerciseGrade:
         """Points and words, without hints."""
         name, session = run.exercise.name, run.session
-        explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call)
+        seconds = run.exercise.budget.call
+        explainer = Explainer(name, session.sources[name], definitions(session), seconds, session.asked, late)
         if session.loading_failure and not session.calls:
             failure = session.loading_failure
             status: ExerciseStatus = "error"
             if failure.kind in ("timeout", "crashed"):
                 status = cast(ExerciseStatus, failure.kind)
-            why = contained(lambda: explainer.loading(failure), Explanation(f"{name}.py could not be loaded."))
+            unsaid = Explanation(f"{name}.py could not be loaded.")
+            why = unsaid if late else contained(lambda: explainer.loading(failure), unsaid)
             return self._ungraded(name, status, *why)
         none = [_NO_WORDS] * len(run.outcomes)
         words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)
@@ -214,7 +285,7 @@ _STATEFUL = (
 )
 
 
-def _earned(run: Run) -> float:
+def _earned(run: Begun | Run) -> float:
     return sum(outcome.test.worth for outcome in run.outcomes if outcome.status == "passed")
 
 

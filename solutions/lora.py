@@ -232,10 +232,10 @@ def merge_lora(model: nn.Module) -> int:
 # %% [markdown]
 # ## What you have built
 #
-# A layer of 48 × 48 numbers learns to act as another one that differs from it in six directions. On the left, how the
-# error falls for your adapters of several ranks. From rank 6 on it vanishes: no rank below can write that change down.
-# In the middle, the change that the adapter of rank 6 has found, B A, beside the true one. On the right, how many
-# numbers each rank trains, and what remained of the error.
+# A layer of 48 × 48 numbers learns to act as another one that differs from it in six directions. The first panel shows
+# how the error falls for your adapters of several ranks. From rank 6 on it vanishes: no rank below can write that
+# change down. The second is the change that the adapter of rank 6 has found, B A, and the third the true one. The
+# last: how many numbers each rank trains, and what remained of the error.
 
 # %%
 if __name__ == "__main__":

@@ -191,7 +191,7 @@ class LossScaler:
         self.good_steps = 0  # finite ones in a row
 
     def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
-        """The float32 loss `[]` times the scale; gradients flow through."""
+        """The float32 loss `[]` times the scale: its `backward()` gives the loss's gradients times the scale."""
         return loss * self.scale  # FINISH ME
 
     def unscale(self, gradients: list[torch.Tensor]) -> tuple[list[torch.Tensor], bool]:

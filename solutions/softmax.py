@@ -18,7 +18,7 @@
 #
 # $$\frac{e^{z_i - c}}{\sum_j e^{z_j - c}} = \frac{e^{z_i} e^{-c}}{\sum_j e^{z_j} e^{-c}} = \mathrm{softmax}(z)_i$$
 #
-# so choose *c* well and no exponential can overflow.
+# so choose *c* well, and no exponential can overflow.
 #
 # **Shapes.** `scores` may have any number of axes. Each slice along `axis` is one distribution of its own: of scores
 # `[2, 3, 5]` with `axis=-1`, six distributions over five words. The result has the shape of the scores.
@@ -67,7 +67,7 @@ def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
 
 # %%
 def log_softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Makes log-probabilities of scores.
+    """Turns scores into log-probabilities.
 
         log softmax(z)_i = z_i - log sum_j exp(z_j)
 

@@ -143,7 +143,7 @@ def with_links(readme: str, course: Course, address: Address) -> str:
     """The README with a column more in the table of exercises, by which each opens in the browser."""
     lines: list[str] = []
     for line in readme.split("\n"):
-        row = re.match(r"\| *\d+ \| \[[^\]]*\]\(exercises/(\w+)\.py\)", line)
+        row = re.match(r"\| *\d+ \| \**\[[^\]]*\]\(exercises/(\w+)\.py\)", line)
         if row and row[1] in course.names:
             line = f"{line} {address.link(row[1])} |"
         elif line.startswith("| | exercise |"):

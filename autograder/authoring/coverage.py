@@ -21,7 +21,7 @@ class Coverage:
         mistakes: how many known mistakes were tried.
         missed: those that pass every visible test.
         unreached: lines of the solution whose answer can be left out without any visible test failing.
-        sample: every how manyth known mistake was tried; a few say nothing of the share.
+        sample: every n-th known mistake was tried; a few say nothing of the share.
     """
 
     mistakes: int

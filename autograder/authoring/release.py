@@ -60,9 +60,10 @@ def release(
     *,
     url: str = "",
     assignment: str = "",
+    core: bool = False,
     level: str | None = None,
-    answers: Sequence[str] = (),
     pages: Pages | None = None,
+    answers: Sequence[str] = (),
     said: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
@@ -73,9 +74,10 @@ def release(
         processes: how many exercises at a time.
         url: from where students will fetch it; what the last release into this folder was told, where nobody says.
         assignment: up to which assignment, with what it builds on; the whole course for none.
+        core: of that, the core path alone, with what it builds on.
         level: how much every exercise leaves open; as course.toml says for none.
-        answers: exercises for which a right answer comes along, in another style, to compare with.
         pages: writes the lessons as pages into a folder, given the course and the address; without it there are none.
+        answers: exercises for which a right answer comes along, in another style, to compare with.
         said: told how far it is, a line an exercise.
 
     Raises:
@@ -84,7 +86,7 @@ def release(
     """
     old = _replaceable(folder)
     address = Address.parse(url) if url else Address.kept(folder)
-    course, table = released_part(course, assignment)
+    course, table = released_part(course, assignment, core=core)
     files = {
         **texts(course, address, level),
         **given(course, answers),
@@ -183,24 +185,36 @@ def _deadlines(course: Course) -> str:
     return "\n".join([*lines, "", "`make course` says how much time is left.", "", ""])
 
 
-def released_part(course: Course, assignment: str) -> tuple[Course, str]:
+def released_part(course: Course, assignment: str, *, core: bool = False) -> tuple[Course, str]:
     """The course up to an assignment, as students see it, and its course.toml.
 
-    The exercises are those of this assignment and of the ones before it, with all that they build on.
+    The exercises are those of this assignment and of the ones before it, or of these the core path, with all that they
+    build on.
 
     Raises:
-        CourseError: there is no such assignment.
+        CourseError: there is no such assignment, no core path, or an assignment asks for what would be missing.
     """
     text = _read(course.root / "course.toml")
-    if not assignment:
+    if not assignment and not core:
         return course, text
+    if core and not course.core:
+        raise CourseError("course.toml: no exercise says `core = true`, or all do, so there is no core path.")
     known = assignments(course)
-    find(course, assignment)
-    place = next(number for number, other in enumerate(known) if other.name == assignment)
-    asked = {name for other in known[: place + 1] for name in other.exercises}
+    place = len(known)
+    if assignment:
+        find(course, assignment)
+        place = next(number for number, other in enumerate(known, 1) if other.name == assignment)
+    asked = {name for other in known[:place] for name in other.exercises} if assignment else set(course.names)
+    asked &= set(course.core if core else course.names)
     exercises = tuple(with_foundations(course, [e for e in course.exercises if e.name in asked]))
-    later = {other.name for other in known[place + 1 :]}
+    later = {other.name for other in known[place:]}
     kept = {exercise.name for exercise in exercises}
+    for other in known[:place]:
+        if missing := [name for name in other.exercises if name not in kept]:
+            raise CourseError(
+                f"course.toml: the assignment {other.name} asks for {', '.join(missing)}, which the core path lacks. "
+                "Release the whole course, or give the assignment the core path's exercises."
+            )
     # Whole tables of the file are left out, and the rest stays as its author wrote it.
     parts = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
     table = "".join(part for part in parts if not _is_later(part, kept, later))

@@ -79,7 +79,7 @@ def verify(
         course: the course.
         exercises: which.
         processes: how many at a time.
-        sample: only every so-many-th known mistake.
+        sample: only every n-th known mistake.
         mistake: the one known mistake that is looked at, and nothing else of its exercise.
 
     Raises:

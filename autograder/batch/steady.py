@@ -1,6 +1,6 @@
 """What a grading process runs: a warm grader that outlives its own troubles, and is asked on standard input.
 
-Trouble is whatever says nothing about the submission: a worker that is gone, a fork that the system refuses, a lock
+Trouble is what says nothing about the submission: a worker that is gone, a fork that the system refuses, a lock
 that does not hold, a full disk. The submission is tried again with a fresh worker; when that fails too, it is not
 graded, and the next one is.
 """

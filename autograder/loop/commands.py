@@ -31,6 +31,11 @@ def add_commands(commands: Any) -> None:
     hint.add_argument("--all", action="store_true", help="those that you have read, once more")
     hint.set_defaults(run=_hint)
 
+    debug = commands.add_parser("debug", help="an example that fails, as a script to run, print from and stop in")
+    debug.add_argument("exercise", nargs="?", metavar="EXERCISE", help="of this one (the one that you are at)")
+    debug.add_argument("--no-run", action="store_true", help="only write it")
+    debug.set_defaults(run=_debug)
+
     recap = commands.add_parser("recap", help="look back on a part: what was hard, and where the lesson answers it")
     recap.add_argument("part", nargs="?", default="", metavar="PART", help="Foundations, ... (the one that you are at)")
     recap.set_defaults(run=_recap)
@@ -39,10 +44,6 @@ def add_commands(commands: Any) -> None:
     compare.add_argument("exercise", metavar="EXERCISE")
     add_plain(compare)
     compare.set_defaults(run=_compare)
-    debug = commands.add_parser("debug", help="an example that fails, as a script to run, print from and stop in")
-    debug.add_argument("exercise", nargs="?", metavar="EXERCISE", help="of this one (the one that you are at)")
-    debug.add_argument("--no-run", action="store_true", help="only write it")
-    debug.set_defaults(run=_debug)
 
     reset = commands.add_parser("reset", help="begin an exercise anew; your text is kept beside it")
     reset.add_argument("exercise", metavar="EXERCISE")

@@ -98,6 +98,9 @@ def print_course(console: Console, course: Course, memory: Memory, submission: S
     else:
         _print_table(console, course, memory, submission, at or following or "")
     console.print(f"{done}." if is_plain(console) else f"{bar(console, len(passed), len(course.names), 20)} {done}")
+    if course.core:
+        core = f"{len(set(course.core) & set(passed))} of {count(len(course.core), 'exercise')}"
+        console.print(f"Core path: {core}." if is_plain(console) else f"{_core_mark(console)} the core path: {core}")
     for line in _deadlines(course, passed):
         console.print(line, markup=False)
     if most := hard(course, memory):
@@ -208,8 +211,16 @@ def _print_table(console: Console, course: Course, memory: Memory, submission: S
             more += [f"builds on {based}" if based else ""]
             said = ", ".join([said, *filter(None, more)])
         columns = [based, points, attempts] if wide else []
-        table.add_row(arrow if name == at else "", f"[bold]{name}[/]" if name == at else name, *columns, said)
+        shown = f"[bold]{name}[/]" if name == at else name
+        if name in course.core:
+            shown += f" {_core_mark(console)}"
+        table.add_row(arrow if name == at else "", shown, *columns, said)
     console.print(table)
+
+
+def _core_mark(console: Console) -> str:
+    """What marks an exercise of the core path."""
+    return "[cyan]◆[/]" if has_unicode(console) else "*"
 
 
 def _told(course: Course, memory: Memory, submission: Submission, name: str) -> str:
@@ -219,6 +230,8 @@ def _told(course: Course, memory: Memory, submission: Submission, name: str) -> 
         facts.append(f"{standing.score:g} of {standing.max_score:g} points")
     if standing.attempts:
         facts.append(count(standing.attempts, "attempt"))
+    if name in course.core:
+        facts.append("on the core path")
     if course.exercise(name).builds_on:
         facts.append(f"builds on {' and '.join(course.exercise(name).builds_on)}")
     return ", ".join(facts)

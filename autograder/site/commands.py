@@ -17,8 +17,11 @@ def add_commands(commands: Any) -> None:
     release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
     release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
     release.add_argument("--assignment", default="", metavar="NAME", help="of course.toml (the whole course)")
+    release.add_argument("--path", choices=["core"], help="the core path alone, with what it builds on")
     release.add_argument("--level", choices=LEVELS, help="every exercise at this level (as course.toml says)")
-    release.add_argument("--answers", nargs="+", default=[], metavar="EXERCISE", help="with another answer to these")
+    release.add_argument(
+        "--answers", nargs="+", default=[], metavar="EXERCISE", help="with another answer to compare with"
+    )
     release.add_argument("--no-pages", action="store_true", help="without the lessons' pages, which Sphinx makes")
     release.set_defaults(run=_release)
 
@@ -43,8 +46,9 @@ def _release(options: argparse.Namespace, course: Course) -> int:
         processes,
         url=options.url,
         assignment=options.assignment,
+        core=options.path == "core",
         level=options.level,
-        answers=options.answers,
+        answers=[exercise.name for exercise in course.select(options.answers)] if options.answers else [],
         pages=None if options.no_pages else pages,
         said=print,
     )

@@ -112,7 +112,7 @@ def assert_shape(got: Any, shape: tuple[int, ...], *, like: Any = None, what: st
 
 def assert_dtype(got: Any, dtype: Any) -> None:
     """Passes when `got` is an array or tensor of this dtype."""
-    actual = getattr(got, "dtype", None)
+    actual = got.dtype if _is_array(got) else None
     if actual != dtype:
         found = describe_kind(got) if actual is None else f"numbers of dtype {actual}"
         plain = _builtin_kind(got) if actual is None else found

@@ -10,7 +10,7 @@ import ast
 import builtins
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,16 +72,21 @@ class Explainer:
         source: the student's file.
         definitions: the lines of each function and class in it.
         call_seconds: a call's deadline.
+        asked: the names that the suites have asked for. Of a hidden test no other is told: a submission may define as
+            many functions and classes as it likes, and choose among them.
+        late: whether visible tests, too, are explained as hidden ones are: student code knew of these before.
     """
 
     name: str
     source: str
     definitions: Mapping[str, tuple[int, int]]
     call_seconds: float
+    asked: Collection[str] = ()
+    late: bool = False
 
     def explain(self, outcome: Outcome) -> Explanation:
         """What a student reads about a test that did not pass."""
-        full = outcome.test.visibility == "visible"
+        full = outcome.test.visibility == "visible" and not self.late
         hole = self._hole(outcome)
         own = [call for call in outcome.calls if not call.of_library]
         call = own[-1] if own else None
@@ -123,18 +128,23 @@ class Explainer:
             what = f", {error.what}" if error.what else made
             if not full:
                 kind = f": {error.kind}." if error.kind else f"{what} is not right."
-                return " ".join(part for part in (f"`{call.name}`{kind}", difference) if part)
+                return " ".join(part for part in (f"{self._called(call, full)}{kind}", difference) if part)
             parts = (f"`{call.name}`{what}: {error.text}.", difference, example(call, error))
             return "\n".join(part for part in parts if part)
         if isinstance(error, AssertionError) and full and str(error):
             return f"{str(error).splitlines()[0]}\n{example(call, None)}"
         if isinstance(error, AssertionError):
-            return str(error) if outcome.test.name == INPUTS_TEST else f"`{call.name}` is not right."
+            return str(error) if outcome.test.name == INPUTS_TEST else f"{self._called(call, full)} is not right."
         returned = describe_kind(call.value) if full else "something"
-        return f"`{call.name}` returned {returned}, which the test cannot work with."
+        return f"{self._called(call, full)} returned {returned}, which the test cannot work with."
+
+    def _called(self, call: Call, full: bool) -> str:
+        """A call's target, as it is written in code."""
+        name, _, method = call.name.partition(".")
+        return f"`{call.name}`" if full or name in self.asked else f"`object.{method}`"
 
     def _stopped(self, failure: Failure, call: Call | None, full: bool) -> str:
-        where = f"`{call.name}`" if call else f"{self.name}.py"
+        where = self._called(call, full) if call else f"{self.name}.py"
         if failure.kind == "timeout":
             return f"{where} gave no answer within {self.call_seconds:g} seconds. Look for a loop that never ends."
         return f"{where} ended the program: {_ending(failure.status, full)}."
@@ -165,8 +175,13 @@ class Explainer:
         own = [line for file, line, _ in frames if file == f"{self.name}.py"]
         if full and own:
             return own[-1]
-        name = (own and self._definition(own[-1])) or (call.name.split(".")[0] if call else "")
-        return self.definitions.get(name, (0, 0))[0]
+        name = (own and self._told(own[-1], full)) or (call.name.split(".")[0] if call else "")
+        return self.definitions.get(name, (0, 0))[0] if full or name in self.asked else 0
+
+    def _told(self, line: int, full: bool) -> str:
+        """The function or class that a line is in, if that may be told."""
+        name = self._definition(line)
+        return name if full or name in self.asked else ""
 
     def _unfinished(self, outcome: Outcome, hole: int) -> str:
         """That the failure comes from a hole, if it does."""
@@ -184,7 +199,7 @@ class Explainer:
         return ""
 
     def _raised(self, failure: Failure, full: bool, call: Call | None = None) -> str:
-        where = f"`{call.name}`" if call else "it"
+        where = self._called(call, full) if call else "it"
         if failure.kind == "missing":
             return (
                 f"{self.name}.py has no `{failure.message}`."
@@ -217,7 +232,7 @@ class Explainer:
         file, line, _ = failure.frames[-1]
         own = file == f"{self.name}.py"
         if not full:
-            name = self._definition(line) if own else ""
+            name = self._told(line, full) if own else ""
             return f" in `{name}`" if name else ""
         lines = self.source.split("\n")  # as Python counts them
         shown = f": `{printable(lines[line - 1]).strip()[:SHOWN_LINE]}`" if own and 0 < line <= len(lines) else ""

@@ -106,7 +106,7 @@ class Workbench:
         """Ends the open session."""
         session, self.session = self.session, None
         if session is not None:
-            session.end()
+            session.rest()
 
 
 def pytest_collection_finish() -> None:

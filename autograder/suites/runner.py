@@ -75,6 +75,24 @@ class Run(NamedTuple):
     session: Session
 
 
+class Begun(NamedTuple):
+    """An exercise's visible tests, run on a submission; `Run` is the whole.
+
+    Attributes:
+        outcomes: what came of each.
+        session: what their calls went through; it rests. None where no test asked anything.
+    """
+
+    exercise: Exercise
+    outcomes: Sequence[Outcome]
+    session: Session | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether all of them did."""
+        return all(outcome.status == "passed" for outcome in self.outcomes)
+
+
 class Effort(NamedTuple):
     """How much of a run somebody needs.
 
@@ -136,21 +154,38 @@ class Suites:
 
     def run(self, exercise: Exercise, opener: Opener, effort: Effort = Effort()) -> Run:  # noqa: B008 (immutable)
         """Runs an exercise's tests against a submission."""
-        self._workbench.opener = opener
+        return self.finish(self.begin(exercise, opener, effort), opener, effort)
+
+    def begin(self, exercise: Exercise, opener: Opener, effort: Effort = Effort()) -> Begun:  # noqa: B008
+        """Runs an exercise's visible tests."""
+        tests = [test for test in self._items[exercise.name] if _comes_first(test)]
+        outcomes, session = self._run_tests(Begun(exercise, (), None), tests, opener, effort)
+        return Begun(exercise, outcomes, session)
+
+    def finish(self, begun: Begun, opener: Opener, effort: Effort = Effort()) -> Run:  # noqa: B008
+        """Runs the rest of an exercise's tests, in a fresh process."""
+        tests = [test for test in self._items[begun.exercise.name] if not _comes_first(test)]
+        outcomes, session = self._run_tests(begun, tests, opener, effort)
+        if session is None:
+            raise SuiteError(f"the suites of {begun.exercise.name} ask for no submission")
+        return Run(begun.exercise, _without_free_points(outcomes), session)
+
+    def _run_tests(
+        self, begun: Begun, tests: Sequence[Test], opener: Opener, effort: Effort
+    ) -> tuple[list[Outcome], Session | None]:
+        """All outcomes so far, and what the calls went through."""
+        self._workbench.opener, self._workbench.session = opener, begun.session
         self._examples.search = effort.search
-        chosen = self._items[exercise.name]
-        queue = [item for items in chosen.values() for item in items]
+        chosen = self._items[begun.exercise.name]
+        queue = [item for test in tests for item in chosen[test]]
         following = dict(zip(queue, [*queue[1:], None], strict=False))
+        outcomes = list(begun.outcomes)
         try:
-            outcomes: list[Outcome] = []
-            for test, items in chosen.items():
-                outcomes.append(self._run_test(test, items, following, exercise.budget.exercise))
-                if effort.until_failed and outcomes[-1].status != "passed":
+            for test in tests:
+                if effort.until_failed and not all(outcome.status == "passed" for outcome in outcomes):
                     break
-            session = self._workbench.session
-            if session is None:
-                raise SuiteError(f"the suites of {exercise.name} ask for no submission")
-            return Run(exercise, _without_free_points(outcomes), session)
+                outcomes.append(self._run_test(test, chosen[test], following, begun.exercise.budget.exercise))
+            return outcomes, self._workbench.session
         finally:
             try:
                 tear_down(self._session)  # also after a stop in the middle
@@ -198,6 +233,11 @@ class Suites:
         outcome: Literal["passed", "failed"] = "passed" if call.excinfo is None else "failed"
         when = cast(Literal["setup", "call", "teardown"], call.when)
         return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, when)
+
+
+def _comes_first(test: Test) -> bool:
+    """Whether nothing hidden is asked in a test: the one that looks at all calls comes last."""
+    return test.visibility == "visible" and test.name != INPUTS_TEST
 
 
 def _declared(item: pytest.Item) -> Test:

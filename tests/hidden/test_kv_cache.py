@@ -219,6 +219,7 @@ def test_work_grows_linearly(kv_cache):
         counted.append(counter.total_average().flops.value())
     assert_shape(layer(x[:, :1], cache), (1, 1, 64))
     assert counted[0] >= 4 * 64 * 64, "less was counted than one token's projections take: compute with PyTorch"
+    assert counted[1] >= counted[0], "less was counted after 256 tokens than after 32: that cannot be"
     assert counted[1] <= 10 * counted[0], f"{counted[1]} operations after 256 tokens, and {counted[0]} after 32"
 
 

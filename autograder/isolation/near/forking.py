@@ -73,7 +73,7 @@ class ForkingWorker:
             raise WorkerError(f"there are too many open files: {error.strerror}") from None
         with theirs:
             try:
-                socket.send_fds(self._socket, [encode(Spawn())], [theirs.fileno()])
+                socket.send_fds(self._socket, [encode(Spawn(self.protection))], [theirs.fileno()])
                 spawned = Spawned(*self._answer())
             except (OSError, WorkerError):
                 ours.close()

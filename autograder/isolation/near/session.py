@@ -17,6 +17,7 @@ from autograder.isolation.near.failures import Stopped, Unfit, as_raised
 from autograder.isolation.near.protocols import Child, Confinement, Died, OutOfTime, Worker, WorkerError
 
 STARTS = 3  # of a child: a fork that the system refuses is often granted a moment later
+KEPT = Allowance(size=8 * 2**20, values=2**15)  # of a session that rests; right answers take less than a hundredth
 PAUSE = 0.05  # seconds before the second start, and four times as many before the third
 
 
@@ -123,6 +124,24 @@ class Session:
             raise Stopped(call.failure)
         raise as_raised(call.failure)
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The names that suites have asked for: of functions, classes and methods."""
+        return frozenset(self._named)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its answers take more than may be kept of each of many sessions."""
+        whole = Allowance()
+        size, values = whole.size - self.allowance.size, whole.values - self.allowance.values
+        return size > KEPT.size or values > KEPT.values
+
+    def rest(self) -> None:
+        """Ends the child as planned: the next call gets a fresh one, which is no restart."""
+        if self._child is not None:
+            self._starts -= 1
+        self.end()
+
     def end(self) -> None:
         """Ends the child, whatever it is doing."""
         if self._child is not None:
@@ -142,7 +161,8 @@ class Session:
             self.end()
             return
         try:
-            self.definitions = checked_definitions(answer.value, self.sources[self.name])
+            # Believed once: a later child may have learned something that it would like to tell by them.
+            self.definitions = self.definitions or checked_definitions(answer.value, self.sources[self.name])
         except Exception:  # see `_exchange`
             self.loading_failure = Failure("crashed")
             self.end()

@@ -35,8 +35,8 @@ def weighted_cross_entropy(logits, labels, class_weights=None):
     k = logits.shape[-1]
     w = torch.ones(k, dtype=torch.float64) if class_weights is None else class_weights.double()
     own = torch.eye(k, dtype=torch.float64)[labels]  # [B, K]
-    centred = wide - wide.amax(-1, keepdim=True).detach()
-    nll = centred.exp().sum(-1).log() - (centred * own).sum(-1)
+    centered = wide - wide.amax(-1, keepdim=True).detach()
+    nll = centered.exp().sum(-1).log() - (centered * own).sum(-1)
     share = own @ w
     return (torch.dot(share, nll) / share.sum()).to(logits.dtype)
 
