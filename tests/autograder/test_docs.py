@@ -23,6 +23,7 @@ NOT_RUN = re.compile(r"<!-- not run by tests: \w[^>]+ -->")
 # Which test runs what each command runs. `autograder X` is also what `make X` does.
 RUN_BY = {
     "check": "test_release", "watch": "test_watch", "course": "test_assignments", "read": "test_lessons",
+    "compare": "test_compare", "recap": "test_compare", "debug": "test_help",
     "hint": "test_docs", "reset": "test_docs", "submit": "test_assignments", "notebook": "test_notebook",
     "model": "../projects/test_smollm2", "train": "../projects/test_train", "tour": "../projects/test_tour",
     "alignment": "../projects/test_alignment", "capstone": "../projects/test_capstone",
@@ -126,7 +127,7 @@ def _make(target, variables):
     recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
     for variable in variables:
         assert f"$({variable.partition('=')[0]})" in recipe[1], variable
-    ours = re.findall(r"-m autograder (.+)", done.stdout)
+    ours = re.findall(r"-m autograder (.+?)(?: \|\| .+)?$", done.stdout, re.MULTILINE)
     if target in MAKE:
         assert not MAKE[target] or (ROOT / "tests" / "autograder" / f"{MAKE[target]}.py").is_file()
         return
