@@ -31,14 +31,15 @@ RUN_BY = {
     "exercises": "test_docs", "verify": "test_worked_exercise", "mutants": "test_worked_exercise",
     "release": "test_release", "site": "test_site", "notebooks": "test_docs", "grade": "test_docs",
     "report": "test_docs", "gradescope": "test_docs", "mistakes": "test_docs", "similar": "test_docs",
-    "collect": "test_term", "fill": "test_term", "doctor": "test_systems",
+    "classify": "../projects/test_classify", "debug": "test_help", "collect": "test_term",
+    "fill": "test_term", "doctor": "test_systems",
 }  # fmt: skip
 MAKE = {  # targets that are no command of the program
     "help": "test_commands", "setup": "test_setup", "nbgrader": "test_docs", "fuzz": "test_wire",
     "upgrade": "test_versions",
     "test": "", "quick": "", "lint": "", "bench": "", "pictures": "",  # what runs the tests, or makes pictures of them
 }  # fmt: skip
-PROJECTS = ("model", "train", "alignment", "capstone", "tour")  # whose options are their own
+PROJECTS = ("model", "train", "alignment", "classify", "capstone", "tour")  # whose options are their own
 
 
 def commands(page):
