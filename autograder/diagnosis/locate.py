@@ -173,7 +173,7 @@ def _over_there(
             continue
         raised = None
         try:
-            points = session.perform(recording(session.name, call.key))
+            points = session.perform(recording(session.name, call.key)) or points
             try:
                 value = session.perform(request)
                 translated.learn(call.call.value, value)
