@@ -43,7 +43,8 @@ class Difference(NamedTuple):
 
     Attributes:
         what: "value", "kind" (a dtype, a gradient), "more" or "fewer" (turns), "extra" (a value more than there should
-            be), "path", "called" (a function), "changed" (in place), "raised".
+            be), "path", "called" (a function), "changed" (in place), "missing" (a step before it), "own" (a step that
+            the solution does not have), "raised".
         wanted: the solution's step, where there is one.
         raised: the exception's type.
     """
@@ -109,7 +110,8 @@ def locate(
                 continue
             before = [c.key for c in calls if c.group & call.group and c.key in rest]
             order = [*before[: before.index(call.key)], call.key] if call.key in before else [call.key]
-            difference = _first(order, theirs, rest, right, own_way, known, texts)
+            flows = call.call.request.kind == "gradients"
+            difference = _first(order, theirs, rest, right, own_way, known, texts, flows)
             if difference is not None:
                 votes.setdefault(target, []).append((difference, call.key in visible))
     places = []
@@ -189,15 +191,22 @@ def _over_there(
     return made, points_in(points)
 
 
+class OwnWay(NamedTuple):
+    """Steps that differ where the answer is right: in their numbers, and in where gradients flow."""
+
+    values: set[Key]
+    kinds: set[Key]
+
+
 def _own_way(
     calls: Sequence[KeyedCall],
     theirs: Mapping[str, Made],
     ours: Mapping[str, RightlyMade],
     failed: Collection[str],
     right: Mapping[str, Signature],
-) -> set[Key]:
+) -> OwnWay:
     """The steps that differ in a call whose answer is right."""
-    found: set[Key] = set()
+    found = OwnWay(set(), set())
     for call in calls:
         if call.key not in ours or call.key in failed or call.key not in right or "__init__" in right[call.key].kind:
             continue
@@ -212,7 +221,9 @@ def _own_way(
             number = counts[step.key]
             counts[step.key] += 1
             if same and (number >= len(same) or not same[number].is_as(step)):
-                found.add(step.key)
+                found.values.add(step.key)
+            elif same and call.call.request.kind == "gradients" and not same[number].has_kind_of(step):
+                found.kinds.add(step.key)
     return found
 
 
@@ -221,30 +232,62 @@ def _first(
     theirs: Mapping[str, Made],
     ours: Mapping[str, RightlyMade],
     right: Mapping[str, Signature],
-    own_way: Collection[Key],
+    own_way: OwnWay,
     known: Collection[Key],
     texts: _Texts,
+    flows: bool,
 ) -> Difference | None:
     """The first difference in some calls that were made one after the other.
 
     A step that differs where answers are right, too, is the fault only if what comes after it is as it should be.
+    `flows` says that gradients were asked for, so that it matters where they come from.
     """
     found = [difference for key in order for difference in _differences(theirs[key], ours[key], known)]
     last = order[-1]
     given, wanted = theirs[last].signature or _NONE, right.get(last, _NONE)
-    found = [difference for difference in found if difference.what != "kind" or given.kind != wanted.kind]
+    found = [
+        difference
+        for difference in found
+        if difference.what != "kind"
+        or given.kind != wanted.kind
+        or (flows and difference.step.key not in own_way.kinds)
+    ]
     if not found:
-        return _changed(theirs[last], given, wanted)
-    index = next((i for i, difference in enumerate(found) if difference.step.key not in own_way), 0)
+        return _changed(theirs[last], given, wanted) or _missing(theirs[last], ours[last], known)
+    index = next((i for i, difference in enumerate(found) if difference.step.key not in own_way.values), 0)
     first = found[index]
     before = [difference for difference in found[:index] if not texts.as_given(_line(difference, texts))]
     if before:
         if not texts.as_given(_line(first, texts)):
             return None
         first = before[0]
-    if first.what == "raised" or _is_alike(first.step.key.function, theirs[last], ours[last], known):
-        return first
-    return None
+    if first.what != "raised" and not _is_alike(first.step.key.function, theirs[last], ours[last], known):
+        return None
+    return _own_step_before(first, theirs[last], known) if texts.as_given(_line(first, texts)) else first
+
+
+def _own_step_before(first: Difference, made: Made, known: Collection[Key]) -> Difference:
+    """For a line that is as it should be: the step right before it, if that is one that the solution has not."""
+    at = next((index for index, step in enumerate(made.steps) if step is first.step), 0)
+    own = None
+    for step in reversed(made.steps[:at]):
+        if step.function != first.step.function or step.kind != "value" or step.key in known:
+            break
+        own = step
+    return Difference(own, "own") if own else first
+
+
+def _missing(theirs: Made, ours: RightlyMade, known: Collection[Key]) -> Difference | None:
+    """The step before which an argument should have been given another value, where all else is as it should be."""
+    named = {step.key for step in theirs.steps}
+    missing = {step.key for step in ours.steps if step.key.kind == "value"} - named
+    if len(missing) != 1 or not all(step.key in known for step in theirs.steps):
+        return None
+    (key,) = missing
+    at = next(index for index, step in enumerate(ours.steps) if step.key == key)
+    after = {step.key for step in ours.steps[at + 1 :] if step.key.function == key.function} & named
+    step = next((step for step in theirs.steps if step.key in after and step.kind != "argument"), None)
+    return Difference(step, "missing") if step and key._replace(kind="argument") in named else None
 
 
 def _changed(made: Made, given: Signature, wanted: Signature) -> Difference | None:
@@ -264,7 +307,11 @@ _CHANGED = re.compile(r"changed (\w+)")
 def _is_alike(function: str, theirs: Made, ours: RightlyMade, known: Collection[Key]) -> bool:
     """Whether a function goes the solution's way: it names all that is named there, and uses no other functions."""
     named = {step.key for step in theirs.steps}
-    needed_too = {step.key for step in ours.steps if step.key.function == function and step.key.kind == "value"}
+    keys = [step.key for step in ours.steps]
+    if theirs.raised:  # what comes after it was never reached
+        reached = [index for index, key in enumerate(keys) if key in named]
+        keys = keys[: max(reached, default=-1) + 1]
+    needed_too = {key for key in keys if key.function == function and key.kind == "value"}
     functions = {key.function for key in known}
     return needed_too <= named and all(step.key.function in functions for step in theirs.steps)
 
@@ -340,7 +387,7 @@ def _agreed(votes: Sequence[tuple[Difference, bool]], texts: _Texts) -> Place | 
         return None
     _, difference, visible = next(vote for vote in sorted(placed, key=lambda vote: not vote[2]) if vote[0] == line)
     step = difference.step
-    if texts.as_given(line) and difference.what != "called":
+    if texts.as_given(line) and difference.what not in ("called", "missing"):
         return None  # the line is as it should be: what is wrong came in where no step was taken down
     if step.kind == "argument" and line != step.line and difference.what != "called":
         difference = replace_name(difference, f"`{step.name}` of `{step.function}`")
