@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from autograder.versions import require_format
+
+FORMAT = 2  # of a grade's JSON; the first had no number
 ExerciseStatus = Literal["passed", "failed", "not_started", "missing", "error", "timeout", "crashed", "not_graded"]
 TestStatus = Literal["passed", "failed", "not_run"]
 Visibility = Literal["visible", "hidden"]
@@ -13,7 +17,7 @@ VISIBILITIES: tuple[Visibility, ...] = get_args(Visibility)  # in the order in w
 
 @dataclass(frozen=True)
 class Hint:
-    """A known mistake that was recognised."""
+    """A known mistake that was recognized."""
 
     mistake: str
     text: str
@@ -115,6 +119,8 @@ class Grade:
         notes: what is to be said about the submission as a whole, in sentences.
         unreadable: why nothing that was handed in could be used; empty where something was. Such a grade says nothing
             about anybody's work, and stays out of means.
+        versions: of the program, what it uses, the course and the suites, by name; none until it is kept.
+        graded_at: when, as 2027-01-31T20:15:00Z, where results say so; never in the JSON, which two runs have alike.
     """
 
     submission: str
@@ -122,6 +128,8 @@ class Grade:
     protection: str = "full"
     notes: tuple[str, ...] = field(default=())
     unreadable: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    graded_at: str = ""
 
     @property
     def protected(self) -> bool:
@@ -152,6 +160,7 @@ class Grade:
 def as_json(grade: Grade) -> dict[str, Any]:
     """The fixed form that outside tools read."""
     result: dict[str, Any] = {
+        "format": FORMAT,
         "submission": grade.submission,
         "score": grade.score if grade.graded else None,
         "max_score": grade.max_score if grade.graded else None,
@@ -177,6 +186,8 @@ def as_json(grade: Grade) -> dict[str, Any]:
         result["protected"] = False
     if grade.unreadable:
         result["unreadable"] = grade.unreadable
+    if grade.versions:
+        result["versions"] = dict(grade.versions)
     return result
 
 
@@ -185,7 +196,9 @@ def from_json(data: dict[str, Any]) -> Grade:
 
     Raises:
         KeyError, TypeError, ValueError: it is no grade.
+        TooNew: it is one that a later version wrote.
     """
+    require_format(data, FORMAT, "It")
     exercises = tuple(
         ExerciseGrade(
             name=str(entry["name"]),
@@ -202,7 +215,8 @@ def from_json(data: dict[str, Any]) -> Grade:
     notes = tuple(map(str, data.get("notes", ())))
     unnamed = "full" if data.get("protected", True) is not False else "none"
     protection, unreadable = str(data.get("protection", unnamed)), str(data.get("unreadable", ""))
-    return Grade(str(data["submission"]), exercises, protection, notes, unreadable)
+    versions = {str(name): str(number) for name, number in data.get("versions", {}).items()}
+    return Grade(str(data["submission"]), exercises, protection, notes, unreadable, versions)
 
 
 def _test(entry: dict[str, Any]) -> TestResult:

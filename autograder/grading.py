@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 from autograder.course import Budget, Course, Exercise, foundations, holes, with_foundations
 from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, diagnose
@@ -21,7 +21,7 @@ from autograder.submission import Submission
 from autograder.suites.explain import Explainer, Explanation
 from autograder.suites.limits import contained
 from autograder.suites.plugin import Sources
-from autograder.suites.runner import Effort, Outcome, Run, Suites
+from autograder.suites.runner import Begun, Effort, Outcome, Run, Suites
 
 EVERYTHING = VISIBILITIES
 VISIBLE, HIDDEN = EVERYTHING[:1], EVERYTHING[1:]
@@ -31,6 +31,20 @@ PRINTED_LINES, PRINTED_WIDTH = 12, 200  # of what was printed, beside a test
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
 
 
+class Attempt(NamedTuple):
+    """An exercise of a submission after its visible tests.
+
+    Attributes:
+        carried: what it builds on that is not the submission's own.
+        opener: opens its sources.
+        begun: what came of the visible tests.
+    """
+
+    carried: tuple[str, ...]
+    opener: Sources
+    begun: Begun
+
+
 @dataclass
 class Grader:
     """Grades submissions one after the other, with the suites collected and a worker warm.
@@ -38,7 +52,7 @@ class Grader:
     Attributes:
         exercises: what is graded, in the course's order.
         locked: whether submissions are shut in.
-        known: what is known of the exercises' calls, once it was needed.
+        learned: what is known of the exercises' calls, once it was needed.
     """
 
     course: Course
@@ -46,7 +60,7 @@ class Grader:
     suites: Suites
     worker: Worker
     locked: bool
-    known: dict[str, Knowledge] = field(default_factory=dict)
+    learned: dict[str, Knowledge] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -63,13 +77,25 @@ class Grader:
         worker.prepare(list(dict.fromkeys(library for exercise in needed for library in exercise.libraries)))
         return cls(course, exercises, Suites(course, needed, visibilities), worker, locked)
 
-    def grade(self, submission: Submission, known: Mapping[str, ExerciseGrade] | None = None) -> Grade:
-        """Grades every exercise that is not `known`; what an exercise builds on is graded before it."""
-        found: dict[str, ExerciseGrade] = dict(known or {})
-        for exercise in with_foundations(self.course, self.exercises):
-            if exercise.name not in found:
-                passed = [name for name, grade in found.items() if grade.status == "passed"]
-                found[exercise.name] = self.grade_exercise(submission, exercise, passed)
+    def grade(self, submission: Submission, reusable: Mapping[str, ExerciseGrade] | None = None) -> Grade:
+        """Grades every exercise that is not `reusable`; what an exercise builds on is graded before it.
+
+        The visible tests of all exercises run before any hidden one: whatever a process could leave for a later one,
+        what a hidden test has shown to student code is not told by the words on a visible one.
+        """
+        found: dict[str, ExerciseGrade] = dict(reusable or {})
+        fine = {name for name, grade in found.items() if grade.status == "passed"}
+        left = [exercise for exercise in with_foundations(self.course, self.exercises) if exercise.name not in found]
+        started: dict[str, Attempt | ExerciseGrade | None] = {}
+        for exercise in left:
+            attempt: Attempt | ExerciseGrade | None = self._begin(submission, exercise, fine)
+            if isinstance(attempt, Attempt):
+                fine |= {exercise.name} if attempt.begun.passed else set()
+                attempt = None if attempt.begun.session and attempt.begun.session.is_large else attempt
+            started[exercise.name] = attempt
+        for exercise in left:
+            passed = [name for name, grade in found.items() if grade.status == "passed"]
+            found[exercise.name], _ = self._finish(submission, exercise, started[exercise.name], passed)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
         protection = self.worker.protection if self.locked else UNPROTECTED
         return Grade(submission.name, wanted, protection, tuple(submission.notes), submission.unreadable)
@@ -82,27 +108,62 @@ class Grader:
         self, submission: Submission, exercise: Exercise, passed: Collection[str]
     ) -> tuple[ExerciseGrade, Run | None]:
         """The same, with the run that the grade is about; None where nothing was run."""
+        return self._finish(submission, exercise, self._begin(submission, exercise, passed), passed)
+
+    def _begin(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> Attempt | ExerciseGrade:
+        """Runs the visible tests of an exercise; or says why none of its tests can run."""
         name = exercise.name
         source = submission.sources.get(name)
         if name in submission.problems:
-            return self._ungraded(name, "error", submission.problems[name]), None
+            return self._ungraded(name, "error", submission.problems[name])
         if source is None:
-            return self._ungraded(name, "missing", f"There is no {name}.py."), None
-        left, total = holes(source), holes_of_stub(self.course, name)
+            return self._ungraded(name, "missing", f"There is no {name}.py.")
+        left = holes(source)
         if left and is_untouched(self.course, name, source):
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
-            return replace(grade, holes=tuple(left), holes_total=len(left)), None
+            return replace(grade, holes=tuple(left), holes_total=len(left))
         bases = foundations(self.course, exercise)
-        carried = tuple(base for base in bases if base not in passed)
+        attempt = self._visible(submission, exercise, [base for base in bases if base not in passed])
+        if attempt.begun.passed or len(attempt.carried) == len(bases):
+            return attempt
+        # It may be a foundation's fault, however that passed: nothing is said before right ones were tried.
+        again = self._visible(submission, exercise, bases)
+        return again if _earned(again.begun) >= _earned(attempt.begun) else attempt
+
+    def _visible(self, submission: Submission, exercise: Exercise, carried: Sequence[str]) -> Attempt:
+        """Runs the visible tests, with stand-ins for some of what the exercise builds on."""
         right = self.stand_ins(exercise)
-        own = {**submission.sources, **{base: right[base] for base in carried}}
-        run = self.run(exercise, own)
+        sources = {**submission.sources, **{base: right[base] for base in carried}}
+        opener = Sources(self.worker, sources, self.locked)
+        return Attempt(tuple(carried), opener, self.suites.begin(exercise, opener))
+
+    def _finish(
+        self,
+        submission: Submission,
+        exercise: Exercise,
+        attempt: Attempt | ExerciseGrade | None,
+        passed: Collection[str],
+    ) -> tuple[ExerciseGrade, Run | None]:
+        """Runs the hidden tests, and makes a grade of all."""
+        bases = foundations(self.course, exercise)
+        # Too much to keep; or what it builds on has passed its visible tests, and not the hidden ones.
+        late = attempt is None or (
+            isinstance(attempt, Attempt) and not {base for base in bases if base not in passed} <= set(attempt.carried)
+        )
+        if late or attempt is None:
+            attempt = self._begin(submission, exercise, passed)
+        if isinstance(attempt, ExerciseGrade):
+            return attempt, None
+        carried, run = attempt.carried, self.suites.finish(attempt.begun, attempt.opener)
         if len(carried) < len(bases) and any(outcome.status != "passed" for outcome in run.outcomes):
-            # It may be a foundation's fault, however that passed: nothing is said before right ones were tried.
-            again = self.run(exercise, {**submission.sources, **right})
+            again = self.run(exercise, {**submission.sources, **self.stand_ins(exercise)})  # as in `_begin`
             if _earned(again) >= _earned(run):
                 carried, run = tuple(bases), again
-        return replace(self.judge(run), carried_forward=carried, holes=tuple(left), holes_total=total), run
+                late = any(outcome.test.visibility == "hidden" for outcome in run.outcomes)
+        left = tuple(holes(submission.sources[exercise.name]))
+        total = holes_of_stub(self.course, exercise.name)
+        grade = replace(self.judge(run, late=late), carried_forward=carried, holes=left, holes_total=total)
+        return grade, run
 
     def stand_ins(self, exercise: Exercise) -> dict[str, str]:
         """Right sources of all that an exercise builds on."""
@@ -119,23 +180,31 @@ class Grader:
         """Runs the suites on sources."""
         return self.suites.run(exercise, Sources(self.worker, sources, self.locked), effort)
 
-    def judge(self, run: Run) -> ExerciseGrade:
-        """What a run of the suites comes to: points, words and hints. Points never depend on the words."""
-        grade, diagnosis = self.marks(run), self.diagnosis(run)
-        found = self.located(run, diagnosis)
+    def judge(self, run: Run, *, late: bool = False) -> ExerciseGrade:
+        """What a run of the suites comes to: points, words and hints. Points never depend on the words.
+
+        Args:
+            run: the run.
+            late: whether hidden tests of other exercises ran before its visible ones: then no words of student code,
+                and no numbers that it gave, are told of these either.
+        """
+        grade, diagnosis = self.marks(run, late=late), self.diagnosis(run)
+        found = Located() if late else self.located(run, diagnosis)
         places = (*found.places, *_kept_between(found.stateful, definitions(run.session)))
         return replace(grade, hints=tuple(diagnosis.hints(found.at)), places=places)
 
-    def marks(self, run: Run) -> ExerciseGrade:
+    def marks(self, run: Run, *, late: bool = False) -> ExerciseGrade:
         """Points and words, without hints."""
         name, session = run.exercise.name, run.session
-        explainer = Explainer(name, session.sources[name], definitions(session), run.exercise.budget.call)
-        if session.loading_trouble and not session.calls:
-            trouble = session.loading_trouble
+        seconds = run.exercise.budget.call
+        explainer = Explainer(name, session.sources[name], definitions(session), seconds, session.asked, late)
+        if session.loading_failure and not session.calls:
+            failure = session.loading_failure
             status: ExerciseStatus = "error"
-            if trouble.kind in ("timeout", "crashed"):
-                status = cast(ExerciseStatus, trouble.kind)
-            why = contained(lambda: explainer.loading(trouble), Explanation(f"{name}.py could not be loaded."))
+            if failure.kind in ("timeout", "crashed"):
+                status = cast(ExerciseStatus, failure.kind)
+            unsaid = Explanation(f"{name}.py could not be loaded.")
+            why = unsaid if late else contained(lambda: explainer.loading(failure), unsaid)
             return self._ungraded(name, status, *why)
         none = [_NO_WORDS] * len(run.outcomes)
         words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)
@@ -171,9 +240,9 @@ class Grader:
 
     def knowledge(self, name: str) -> Knowledge:
         """What is known of the exercise's calls; kept, for the next submission is asked the same."""
-        if name not in self.known:
-            self.known[name] = knowledge(self.course, name)
-        return self.known[name]
+        if name not in self.learned:
+            self.learned[name] = knowledge(self.course, name)
+        return self.learned[name]
 
     def _ungraded(self, name: str, status: ExerciseStatus, feedback: str, line: int = 0) -> ExerciseGrade:
         tests = (
@@ -208,7 +277,7 @@ _STATEFUL = (
 )
 
 
-def _earned(run: Run) -> float:
+def _earned(run: Begun | Run) -> float:
     return sum(outcome.test.worth for outcome in run.outcomes if outcome.status == "passed")
 
 
@@ -245,7 +314,7 @@ def _printed(outcome: Outcome) -> str:
 
 
 def _status(outcomes: Iterable[Outcome]) -> ExerciseStatus:
-    kinds = [outcome.error.trouble.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
+    kinds = [outcome.error.failure.kind for outcome in outcomes if isinstance(outcome.error, Stopped)]
     if kinds:
         return "timeout" if "timeout" in kinds else "crashed"
     return "passed" if all(outcome.status == "passed" for outcome in outcomes) else "failed"

@@ -75,9 +75,9 @@ def online_softmax_step(
         summed so far, times c, is right for the new maximum. None of them is nan: where all scores so far are -inf, the
         maximum is -inf, the sum 0, and the correction any finite number.
     """
-    # [...]: the largest score of the block, or the one from before if that is larger.
+    # [...]: the largest score so far, the block's among them.
     new_max = ...  # FINISH ME
-    # [...]: what the exponents are measured from. It is the new maximum, but 0 where that is -inf.
+    # [...]: what the exponents are measured from, always finite.
     origin = ...  # FINISH ME
     # [...]: the factor that the old sum needs.
     correction = ...  # FINISH ME
@@ -170,7 +170,7 @@ if __name__ == "__main__":
         """One query on its way along the keys, and the largest tensor by the length of the text."""
         torch.manual_seed(4)
         figure, (stops, outputs, sizes) = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
-        blue, red, grey = "#2a6f97", "#c1443c", "#8a8a8a"
+        blue, red, gray = "#2a6f97", "#c1443c", "#8a8a8a"
 
         scores = torch.randn(512)
         scores[[70, 200, 330]] = torch.tensor([5.0, 7.0, 8.5])
@@ -180,7 +180,7 @@ if __name__ == "__main__":
             way.append([running_max, running_sum, running_max + running_sum.log()])
         maxima, sums, logsumexps = torch.tensor(way).T
         places = torch.arange(16, 513, 16)
-        stops.plot(scores, ".", color=grey, markersize=3, alpha=0.7, label="scores")
+        stops.plot(scores, ".", color=gray, markersize=3, alpha=0.7, label="scores")
         stops.step(places, maxima, where="post", color=red, linewidth=2, label="running maximum")
         stops.plot(places, logsumexps, color=blue, linewidth=2.5, label="logsumexp so far")
         stops.plot(places, sums.log(), color="#e9a23b", linewidth=1.5, label="log of the running sum")
@@ -196,7 +196,7 @@ if __name__ == "__main__":
         for feature, color in enumerate((blue, red, "#2a9d8f")):
             outputs.plot(places, so_far[:, feature], color=color, linewidth=2)
             outputs.plot(512, final[feature], "o", color=color, markersize=9)
-        outputs.plot([], [], "o", color=grey, label="plain attention, all at once")
+        outputs.plot([], [], "o", color=gray, label="plain attention, all at once")
         outputs.set(xlabel="keys so far")
         outputs.set_title("The output so far")
         outputs.legend(frameon=False)

@@ -59,9 +59,9 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
         Advantages `[P, G]`. Floating dtypes are kept; integers are computed as floats.
     """
     rewards = 1.0 * rewards  # [P, G]: whole numbers become floats, and the caller's tensor stays as it is
-    # [P, G]: how much better each answer is than the mean of its own group. keepdim=True keeps the mean's axis, [P, 1].
+    # [P, G]: how much better each answer is than the mean of its own group.
     centered = ...  # FINISH ME
-    # [P, G]: the same in units of the group's standard deviation, to which eps is added. G - 1 is PyTorch's default.
+    # [P, G]: the same in units of the group's standard deviation.
     return ...  # FINISH ME
 
 
@@ -73,6 +73,9 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
 # (Schulman 2020): with $x = \log\pi_{\mathrm{ref}} - \log\pi_{\mathrm{new}}$ it is $e^x - x - 1$. It is 0 where the
 # models agree, and positive everywhere else. The naive estimate, $-x$ alone, is right on average too, but it is often
 # negative, and then it would reward a token for leaving the reference.
+#
+# **Quotients.** ρ and the penalty are made of quotients of probabilities. A log-probability of −200 is one, too, but
+# its probability is 0 in float32: subtract first, and take the exponential of the difference.
 #
 # **A worked example.** ε = 0.2 and β = 0.04. One answer with three tokens and A = 1.5, another with a single token and
 # A = −0.5:
@@ -112,7 +115,8 @@ def grpo_loss(
         mask: `[B, T]`, bool, True for the tokens that count, at least one in every answer; None for all.
 
     Returns:
-        The loss `[]`. Gradients reach `new_log_probs` alone.
+        The loss `[]`, in the dtype of the log-probabilities; whole numbers are computed as floats. Gradients reach
+        `new_log_probs` alone.
     """
     return ...  # FINISH ME: the whole function
 
@@ -153,11 +157,11 @@ if __name__ == "__main__":
     def draw() -> plt.Figure:
         """What an answer is worth in its group, the penalty for leaving the reference, and where each β ends."""
         figure, (worth, penalty, learning) = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
-        blue, red, grey = "#2a6f97", "#c1443c", "#8a8a8a"
+        blue, red, gray = "#2a6f97", "#c1443c", "#8a8a8a"
 
         counts = torch.arange(17)  # how many of 16 are right
         advantages = group_relative_advantages((torch.arange(16) < counts[:, None]).float())  # [17, 16]
-        worth.axhline(0, color=grey, linewidth=0.8)
+        worth.axhline(0, color=gray, linewidth=0.8)
         worth.plot(counts[1:], advantages[1:, 0], "o-", color=blue, markersize=5, label="a right answer")
         worth.plot(counts[:-1], advantages[:-1, -1], "o-", color=red, markersize=5, label="a wrong answer")
         worth.set(xlabel="right answers among 16", ylabel="advantage", xticks=range(0, 17, 4))
@@ -167,9 +171,9 @@ if __name__ == "__main__":
         x = torch.linspace(-2.2, 2.2, 221)  # [221], reference minus new
         zero = torch.zeros(1)
         paid = [grpo_loss(-1 - v.view(1, 1), -1 - v.view(1, 1), -torch.ones(1, 1), zero, beta=1.0).item() for v in x]
-        penalty.axhline(0, color=grey, linewidth=0.8)
+        penalty.axhline(0, color=gray, linewidth=0.8)
         penalty.plot(x, -x, color=red, linestyle=":", linewidth=2, label="naive: −x")
-        penalty.plot(x, x**2 / 2, color=grey, linestyle="--", label="x² / 2")
+        penalty.plot(x, x**2 / 2, color=gray, linestyle="--", label="x² / 2")
         penalty.plot(x, paid, color=blue, linewidth=2.8, label="yours: eˣ − x − 1")
         penalty.fill_between(x, -x, 0, where=(x >= 0).numpy(), color=red, alpha=0.12, linewidth=0)
         penalty.text(1.5, -0.55, "a reward\nfor leaving", color=red, ha="center", va="center")

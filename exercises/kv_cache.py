@@ -70,7 +70,7 @@ class KVCache:
         if self.keys is None or self.values is None:
             self.keys, self.values = key, value
         else:
-            # [B, H, P, D] and [B, H, T, D] make [B, H, P + T, D]. `torch.cat` needs to know which axis grows.
+            # [B, H, P, D] and [B, H, T, D] make [B, H, P + T, D].
             self.keys = ...  # FINISH ME
             # The values likewise.
             self.values = ...  # FINISH ME
@@ -78,7 +78,7 @@ class KVCache:
 
     def __len__(self) -> int:
         """How many positions it holds; 0 at first."""
-        # An axis's length is in `shape`. A new cache has no keys to ask for it.
+        # How many positions there are, also in a new cache.
         return ...  # FINISH ME
 
 
@@ -134,7 +134,8 @@ class CachedSelfAttention(nn.Module):
                 and nothing is remembered.
 
         Returns:
-            `[B, T, C]`, for the new tokens.
+            `[B, T, C]`, for the new tokens, in the dtype of `x`; a score of a few thousand is no trouble. Without a
+            cache, gradients flow back to `x` and to every weight.
         """
         return ...  # FINISH ME: the whole function
 
@@ -156,7 +157,7 @@ if __name__ == "__main__":
     from autograder.pictures import show
 
     PIECES = {"1st call: the prompt": 5, "2nd call": 1, "3rd call": 1, "4th call": 4, "5th call": 1}
-    COLOURS = ["Blues", "Oranges", "Greens", "Purples", "Reds"]
+    COLORS = ["Blues", "Oranges", "Greens", "Purples", "Reds"]
 
     def read(layer: CachedSelfAttention, x: torch.Tensor) -> torch.Tensor:
         """The outputs `[1, T, C]` of a text that is read in pieces."""
@@ -190,13 +191,13 @@ if __name__ == "__main__":
         figure, (heard, work) = plt.subplots(1, 2, figsize=(12.5, 5))
         length, end = sum(PIECES.values()), 0
         strength = changes(CachedSelfAttention(32, 4), torch.randn(1, length, 32))
-        for (name, size), colour in zip(PIECES.items(), COLOURS, strict=True):
+        for (name, size), color in zip(PIECES.items(), COLORS, strict=True):
             begin, end = end, end + size
             rows = torch.full((length, length), math.nan)
             rows[begin:end] = torch.where(strength > 1e-6, strength.sqrt(), math.nan)[begin:end]
-            heard.imshow(rows, cmap=colour, vmin=-0.3, vmax=1.3)
+            heard.imshow(rows, cmap=color, vmin=-0.3, vmax=1.3)
             heard.axhline(end - 0.5, color="0.8", linewidth=0.8)
-            heard.text(length, (begin + end - 1) / 2, name, va="center", color=plt.get_cmap(colour)(0.8), fontsize=11)
+            heard.text(length, (begin + end - 1) / 2, name, va="center", color=plt.get_cmap(color)(0.8), fontsize=11)
         heard.set_xticks(range(length))
         heard.set_yticks(range(length))
         heard.set_xlabel("input token")
@@ -204,9 +205,9 @@ if __name__ == "__main__":
         heard.set_title("Read in five calls, as if in one")
 
         layer, contexts = CachedSelfAttention(64, 4), [2**power for power in range(12)]
-        for cached, colour, label in ((False, "#c44e52", "without a cache"), (True, "#3b6ea5", "with the cache")):
+        for cached, color, label in ((False, "#c44e52", "without a cache"), (True, "#3b6ea5", "with the cache")):
             counts = [multiplications(layer, context, cached) for context in contexts]
-            work.loglog(contexts, counts, "o-", color=colour, linewidth=2.5, label=label)
+            work.loglog(contexts, counts, "o-", color=color, linewidth=2.5, label=label)
         work.set_xlabel("tokens before it")
         work.set_ylabel("multiplications")
         work.set_title("The work for one more token (C = 64, 4 heads)")

@@ -293,7 +293,7 @@ if __name__ == "__main__":
     def draw() -> plt.Figure:
         """Two ways down a valley, the schedule, and gradients before and after clipping."""
         figure, (valley, schedule, clipping) = plt.subplots(1, 3, figsize=(16, 4.6), layout="constrained")
-        blue, red, grey = "#2a6f97", "#c1443c", "#8a8a8a"
+        blue, red, gray = "#2a6f97", "#c1443c", "#8a8a8a"
 
         x, y = torch.meshgrid(torch.linspace(-4.5, 1, 120), torch.linspace(-2, 2, 120), indexing="xy")
         valley.contour(x, y, (STEEPNESS[0] * x**2 + STEEPNESS[1] * y**2) / 2, levels=14, colors="0.8", linewidths=0.8)
@@ -303,7 +303,7 @@ if __name__ == "__main__":
         valley.set_title("Forty steps down a narrow valley")
         valley.legend(frameon=False, loc="upper right")
 
-        for warmup, color in ((0, grey), (50, blue), (200, red)):
+        for warmup, color in ((0, gray), (50, blue), (200, red)):
             rates = [warmup_cosine(step, 3e-3, warmup, 1000, 3e-4) for step in range(1101)]
             schedule.plot(rates, color=color, linewidth=2, label=f"{warmup} steps of warm-up")
         schedule.axvline(1000, color="0.8", linestyle="--", linewidth=1)

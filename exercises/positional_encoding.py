@@ -16,7 +16,7 @@
 # $$\theta_i = \mathrm{base}^{-2i/d}, \qquad i = 0, 1, \dots, d/2 - 1$$
 #
 # With base 10000, hand 0 turns by 1 radian per word and is back after 6.28 words; the slowest hand of a large vector
-# needs some sixty thousand words for one round. The fast hands tell neighbours apart, the slow ones tell the beginning
+# needs some sixty thousand words for one round. The fast hands tell neighbors apart, the slow ones tell the beginning
 # of a text from its end. You read the time from an hour, a minute and a second hand in just this way.
 #
 # **Shapes.** *T* is the number of positions, counted from 0, and *d* the size of a vector, always even. There are
@@ -54,9 +54,9 @@ def rotation_angles(seq_len: int, width: int, base: float) -> np.ndarray:
     """
     if width % 2:
         raise ValueError(f"a vector of {width} entries cannot be split into pairs: the size must be even")
-    # The frequency of each hand, [d/2]. The numbers 2i are 0, 2, 4, ..., d - 2: np.arange can count in steps of two.
+    # The frequency of each hand, [d/2].
     frequencies = ...  # FINISH ME
-    # Every position times every frequency. A column [T, 1] times a row [d/2] broadcasts to [T, d/2].
+    # Every position times every frequency, [T, d/2].
     return ...  # FINISH ME
 
 
@@ -89,9 +89,9 @@ def sinusoidal_positional_encoding(seq_len: int, d_model: int, base: float = 100
     """
     angles = rotation_angles(seq_len, d_model, base)  # [T, d/2]
     encoding = np.empty((seq_len, d_model))  # [T, d]
-    # The even columns hold the sines. `0::2` means: from column 0 on, every second one.
+    # The columns that hold sines.
     encoding[:, 0::2] = ...  # FINISH ME
-    # The odd columns hold the cosines of the same angles.
+    # And those that hold cosines.
     encoding[:, 1::2] = ...  # FINISH ME
     return encoding
 
@@ -110,7 +110,7 @@ def sinusoidal_positional_encoding(seq_len: int, d_model: int, base: float = 100
 # time was. So their dot product, the attention score, depends on *how far apart* two words are, and not on where in
 # the text they stand. And turning changes no vector's length, so it makes no word louder than another.
 #
-# **Which entries are a pair?** The paper pairs neighbours, 0 with 1 and 2 with 3. Llama checkpoints pair entry *i* of
+# **Which entries are a pair?** The paper pairs neighbors, 0 with 1 and 2 with 3. Llama checkpoints pair entry *i* of
 # the first half with entry *i* of the second half: 0 with *d*/2, 1 with *d*/2 + 1. Either works if a model keeps to
 # it. You use the second, so that real weights work with your code.
 #
@@ -170,7 +170,7 @@ if __name__ == "__main__":
         figure.colorbar(image, ax=table, pad=0.02)
         table.set(title="Sinusoids: each position is a row", xlabel="column", ylabel="position")
 
-        speeds = plt.get_cmap("plasma")(np.linspace(0.05, 0.8, 4))  # one colour for each of four hands
+        speeds = plt.get_cmap("plasma")(np.linspace(0.05, 0.8, 4))  # one color for each of four hands
         for color, column in zip(speeds, [8, 16, 24, 32], strict=True):
             waves.plot(encoding[:, column], color=color, linewidth=1.8, label=f"column {column}")
         waves.set(title="Its columns: fast waves and slow ones", xlabel="position", ylim=(-1.1, 1.5))

@@ -56,7 +56,7 @@ class Scale:
 
 @dataclass
 class Way:
-    """Where a method came along.
+    """A method's measurements over time.
 
     updates: the updates done at each look.
     questions: the share of answers that end in a question mark.

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from projects.sentences import Trouble, clipped, disk_full
+from projects.sentences import ProjectError, clipped, disk_full
 
 MANIFEST = "manifest.json"  # in a finished folder: where its files came from, their sizes and digests
 PIP_OPTIONS = (
@@ -34,7 +34,7 @@ PIP_OPTIONS = (
 )
 
 
-class DownloadError(Trouble):
+class DownloadError(ProjectError):
     """Something is not to be had; the message says why, in sentences for people."""
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from projects.downloads import replacing
 from projects.training import Course
 
-BLUE, RED, GREY = "#2a6f97", "#c1443c", "#8a8a8a"
+BLUE, RED, GRAY = "#2a6f97", "#c1443c", "#8a8a8a"
 
 
 def simple_losses(ids: Sequence[int]) -> dict[str, float]:
@@ -54,7 +54,7 @@ def draw(course: Course, steps: int, vocab_size: int, simple: dict[str, float], 
         )
     known = {"which tokens there are": math.log(vocab_size), **simple}
     for name, loss in known.items():
-        axes.axhline(loss * per_character, color=GREY, linestyle="--", linewidth=1)
+        axes.axhline(loss * per_character, color=GRAY, linestyle="--", linewidth=1)
         axes.annotate(
             name,
             (1, loss * per_character),

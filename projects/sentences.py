@@ -13,7 +13,7 @@ from autograder.course import CourseError
 from projects.modules import NotReady
 
 
-class Trouble(Exception):
+class ProjectError(Exception):
     """Something that cannot be done; the message says what, and what to do, in sentences for people."""
 
 
@@ -23,7 +23,7 @@ def run(work: Callable[[Console], None]) -> int:
     try:
         work(console)
         return 0
-    except (Trouble, NotReady, CourseError) as error:
+    except (ProjectError, NotReady, CourseError) as error:
         console.print(str(error), markup=False)
     except OSError as error:
         console.print(about(error), markup=False)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from projects.modules import place_to_look, standing_on
-from projects.sentences import Trouble, first_line
+from projects.sentences import ProjectError, first_line
 
 CLOSE, CLOSE_TO_LARGEST = 1e-4, 1e-5  # how far a number may be off, relative to itself and to the largest of all
 FAR = 1e-3  # logits that differ by this much are not the same
@@ -43,7 +43,7 @@ def load_original(folder: Path) -> tuple[Any, Any]:
     """A Llama in float32, as transformers runs it, and its tokenizer.
 
     Raises:
-        Trouble: there is none in the folder, or one that MiniLlama is not made for.
+        ProjectError: there is none in the folder, or one that MiniLlama is not made for.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
@@ -55,10 +55,10 @@ def load_original(folder: Path) -> tuple[Any, Any]:
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         model.eval()
     except (OSError, ValueError) as error:
-        raise Trouble(f"No language model can be read from {folder}: {first_line(error)}.") from None
+        raise ProjectError(f"No language model can be read from {folder}: {first_line(error)}.") from None
     config = model.config
     if config.model_type != "llama" or config.rope_parameters["rope_type"] != "default" or config.attention_bias:
-        raise Trouble(f"The model in {folder} is no plain Llama, and MiniLlama can be nothing else.")
+        raise ProjectError(f"The model in {folder} is no plain Llama, and MiniLlama can be nothing else.")
     return model, tokenizer
 
 

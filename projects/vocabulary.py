@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Protocol
 
-from projects.sentences import Trouble
+from projects.sentences import ProjectError
 
 
 class Vocabulary(Protocol):
@@ -50,7 +50,7 @@ class Characters:
         """The number of every character."""
         numbers = {letter: number for number, letter in enumerate(self.letters)}
         if strangers := sorted(set(text) - set(numbers)):
-            raise Trouble(f"{strangers[0]!r} is no character of the plays, and the model knows no other.")
+            raise ProjectError(f"{strangers[0]!r} is no character of the plays, and the model knows no other.")
         return [numbers[letter] for letter in text]
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -10,7 +10,7 @@
 # $$\text{logits} \;\to\; \text{temperature} \;\to\; \text{top-}k \;\to\; \text{top-}p \;\to\; \text{draw}$$
 #
 # **Temperature** $\tau$ divides the logits (Ackley, Hinton & Sejnowski 1985): $\mathrm{softmax}(z / \tau)$. Below 1 the
-# favourites gain, above 1 the outsiders do.
+# favorites gain, above 1 the outsiders do.
 #
 # **Top-k** (Fan, Lewis & Dauphin 2018) keeps the *k* most probable tokens, whatever their probabilities are.
 #
@@ -61,7 +61,7 @@ def apply_temperature(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """
     if temperature <= 0:
         raise ValueError(f"a temperature must be above 0, and this one is {temperature}")
-    # Half the temperature doubles every difference between two logits.
+    # The logits at this temperature.
     return logits / temperature  # FINISH ME
 
 
@@ -88,10 +88,9 @@ def top_k_filter(logits: torch.Tensor, k: int) -> torch.Tensor:
     """
     if k < 1:
         raise ValueError(f"at least 1 token must stay, and k is {k}")
-    # [..., 1]: each row's k-th largest logit, which is the last of the values that `torch.topk` returns. A row has only
-    # V logits, so ask for min(k, V). And index with -1: instead of -1, so that the axis stays.
+    # [..., 1]: each row's k-th largest logit, or its smallest where it has fewer than k.
     kth = torch.topk(logits, min(k, logits.shape[-1]), dim=-1).values[..., -1:]  # FINISH ME
-    # `torch.where(condition, a, b)` takes a where the condition holds and b elsewhere; b may be the number -math.inf.
+    # The logits, with -inf for those that go.
     return torch.where(logits >= kth, logits, -math.inf)  # FINISH ME
 
 
@@ -122,7 +121,7 @@ def top_p_filter(logits: torch.Tensor, p: float) -> torch.Tensor:
 
     Args:
         logits: `[..., V]`.
-        p: above 0, and at most 1. The token whose probability takes the sum to p stays; so does always the first.
+        p: above 0, and at most 1. The token whose probability takes the sum to p stays, and the first always stays.
 
     Returns:
         `[..., V]`: the logits that stay are as they were, and the others are `-inf`.
@@ -133,13 +132,12 @@ def top_p_filter(logits: torch.Tensor, p: float) -> torch.Tensor:
     if not 0 < p <= 1:
         raise ValueError(f"p must be above 0 and at most 1, and it is {p}")
     ascending, order = torch.sort(logits * 1.0, dim=-1)  # both [..., V]; times 1.0 makes floats of integers
-    # [..., V]: the probability of each token together with all that come before it: softmax, then a running sum.
+    # [..., V]: the probability of each token together with all that come before it.
     lost = ascending.softmax(dim=-1).cumsum(dim=-1)  # FINISH ME
-    # [..., V], bool: a token goes if no more than 1 - p is lost with it.
+    # [..., V], bool: which tokens go.
     cut_sorted = lost <= 1 - p  # FINISH ME
     cut_sorted[..., -1] = False  # the most probable token always stays
-    # [..., V], bool: back to the tokens' own places. `a.scatter(-1, index, source)` copies `a` and then puts source[i]
-    # at the place index[i].
+    # [..., V], bool: the same at the tokens' own places.
     cut = cut_sorted.scatter(-1, order, cut_sorted)  # FINISH ME
     return torch.where(cut, -math.inf, logits)
 
@@ -163,9 +161,9 @@ def sample(logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         `[...]`, ids from 0 to V - 1 (int64): the shape of `logits` without its last axis.
     """
     rows = (logits * 1.0).reshape(-1, logits.shape[-1])  # [N, V]: all leading axes in one, and floats
-    # [N, V]: each row's probabilities. A logit may well be 1000, so let PyTorch's `softmax` do it.
+    # [N, V]: each row's probabilities, for logits of any size.
     probabilities = rows.softmax(dim=-1)  # FINISH ME
-    # [N, 1]: one draw from each row with `torch.multinomial`, out of this generator.
+    # [N, 1]: one draw from each row, out of this generator.
     ids = torch.multinomial(probabilities, num_samples=1, generator=generator)  # FINISH ME
     return ids.reshape(logits.shape[:-1])
 
@@ -173,7 +171,7 @@ def sample(logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 # %% [markdown]
 # ## What you have built
 #
-# Two sentences that go on, one with a model that is sure and one with a model that is not. Look at the grey bars, which
+# Two sentences that go on, one with a model that is sure and one with a model that is not. Look at the gray bars, which
 # are the tokens that were cut: top-k keeps four in both, which is three too many on the left and cuts good words
 # on the right. Top-p keeps one on the left and seven on the right. The dots are 4000 draws of your own `sample`.
 
@@ -188,7 +186,7 @@ if __name__ == "__main__":
             ["Paris", "the", "Lyon", "a", "in", "Nice", "not", "London", "called", "blue"],
             [7.0, 3.4, 2.9, 2.3, 1.8, 1.4, 1.1, 0.6, 0.2, -1.5],
         ),
-        "“My favourite word is …”": (
+        "“My favorite word is …”": (
             ["love", "yes", "home", "hope", "moon", "maybe", "tea", "sorry", "the", "blue"],
             [2.3, 2.2, 2.0, 1.9, 1.7, 1.5, 1.3, 0.1, -0.6, -1.4],
         ),

@@ -74,7 +74,7 @@ def rms_norm_safe(x: torch.Tensor, weight: torch.Tensor, eps: float = 1e-6) -> t
         eps: added to the mean of the squares.
 
     Returns:
-        `[..., C]` in the dtype of x, rounded once, at the end.
+        `[..., C]` in the dtype of x, rounded once, at the end. Gradients flow to x and weight, in the dtype of each.
     """
     # x in float32: [..., C].
     wide = x.float()  # FINISH ME
@@ -120,7 +120,7 @@ def training_bytes(num_parameters: int, dtype: str, master_weights: bool = True)
 #
 # $$\theta \leftarrow \theta - \eta g \quad \text{in float32} \qquad \theta_{\text{half}} = \text{cast}(\theta)$$
 #
-# **A worked example.** A weight of 1, a gradient of 1 and lr = 0.0001. In float16 the neighbours of 1 are 0.9995 and
+# **A worked example.** A weight of 1, a gradient of 1 and lr = 0.0001. In float16 the neighbors of 1 are 0.9995 and
 # 1.001, so 0.9999 is 1 again: after 1,000 such steps the weight is still 1. The float32 master is 0.9 by then, and its
 # float16 copy is 0.9 as well.
 
@@ -191,7 +191,7 @@ class LossScaler:
         self.good_steps = 0  # finite ones in a row
 
     def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
-        """The float32 loss `[]` times the scale; gradients flow through."""
+        """The float32 loss `[]` times the scale: its `backward()` gives the loss's gradients times the scale."""
         return loss * self.scale  # FINISH ME
 
     def unscale(self, gradients: list[torch.Tensor]) -> tuple[list[torch.Tensor], bool]:
@@ -203,9 +203,9 @@ class LossScaler:
         Returns:
             New float32 tensors, the gradients over the scale; and whether every number in all of them is finite.
         """
-        # Each in float32, where small numbers survive, and then over the scale.
+        # What the gradients would be without the scale, in a dtype that holds them.
         unscaled = [gradient.float() / self.scale for gradient in gradients]  # FINISH ME
-        # A plain bool: not one inf or nan in any of them.
+        # Whether all numbers of all of them are finite, as a plain bool.
         finite = all(bool(gradient.isfinite().all()) for gradient in unscaled)  # FINISH ME
         return unscaled, finite
 
@@ -240,7 +240,7 @@ if __name__ == "__main__":
 
     from autograder.pictures import show
 
-    BLUE, RED, GREY = "#2a6f97", "#c1443c", "#8a8a8a"
+    BLUE, RED, GRAY = "#2a6f97", "#c1443c", "#8a8a8a"
 
     def data(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs `[64, 8]` and what a linear layer should make of them `[64, 1]`: small numbers, small gradients."""
@@ -272,13 +272,13 @@ if __name__ == "__main__":
         """What rounding costs, three trainings, and the scale."""
         figure, (rounding, training, scale) = plt.subplots(1, 3, figsize=(16, 4.6), layout="constrained")
         sizes = torch.logspace(-10, 7, 4001, dtype=torch.float64)
-        for dtype, color in ((torch.float16, RED), (torch.bfloat16, BLUE), (torch.float32, GREY)):
+        for dtype, color in ((torch.float16, RED), (torch.bfloat16, BLUE), (torch.float32, GRAY)):
             error = ((sizes.to(dtype).double() - sizes).abs() / sizes).clamp(max=1)
             error = torch.nn.functional.max_pool1d(error[None], 40, 10)[0]
             rounding.plot(sizes[:: len(sizes) // len(error)][: len(error)], error, color=color, label=str(dtype)[6:])
         rounding.set(xscale="log", yscale="log", xlabel="number", ylabel="relative error", title="What rounding costs")
         rounding.legend(frameon=False)
-        for kind, style in (("float32", GREY), ("float16 alone", RED), ("mixed", BLUE)):
+        for kind, style in (("float32", GRAY), ("float16 alone", RED), ("mixed", BLUE)):
             losses, scales = learn(kind)
             wide = 6 if kind == "float32" else 2
             training.plot(losses, color=style, linewidth=wide, alpha=0.5 if wide == 6 else 1, label=kind)

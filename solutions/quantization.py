@@ -37,7 +37,7 @@ def quantize_absmax(weights: np.ndarray, per_row: bool = False) -> tuple[np.ndar
     """`s = max |w| / 127` and `q = round(w / s)`   (Dettmers et al. 2022)
 
     Args:
-        weights: `[out, in]`.
+        weights: `[out, in]`, in any floating dtype, or whole numbers; computed in float32 at least.
         per_row: whether each row has a scale of its own, or all weights share one.
 
     Returns:
@@ -45,12 +45,12 @@ def quantize_absmax(weights: np.ndarray, per_row: bool = False) -> tuple[np.ndar
     """
     # float16 is too coarse to divide in, and integers are no fractions: from here on it is float32 at least.
     weights = np.asarray(weights, dtype=np.result_type(weights, np.float32))
-    # The largest size: of each row, [out, 1] (along which axis? which option keeps it?), or of all weights, [].
+    # The largest size: of each row, [out, 1], or of all weights, [].
     largest = np.abs(weights).max(axis=1, keepdims=True) if per_row else np.abs(weights).max()  # FINISH ME
     # How much a step is worth, so that the largest weight is 127 steps.
     scale = largest / 127  # FINISH ME
     scale = np.where(scale > 0, scale, np.ones_like(scale))
-    # Each weight in steps, to the nearest whole number. `astype` alone would cut the fraction off: round first.
+    # Each weight in steps, to the nearest whole number, as int8.
     quantized = np.rint(weights / scale).astype(np.int8)  # FINISH ME
     return quantized, scale
 
@@ -72,7 +72,7 @@ def dequantize(quantized: np.ndarray, scale: np.ndarray) -> np.ndarray:
     Returns:
         float32 `[out, in]`: off by half a step at most from the weights that were quantized.
     """
-    # Steps times what a step is worth. Products with a float64 are float64: make the result float32.
+    # The weights again, in float32.
     return (quantized * scale).astype(np.float32)  # FINISH ME
 
 
@@ -98,7 +98,7 @@ def memory_bytes(num_parameters: int, dtype: str) -> int:
     """
     if dtype not in BITS:
         raise ValueError(f"dtype is {dtype!r}, and should be one of {', '.join(BITS)}")
-    # In whole numbers: `//` rounds down. What can you add before, so that it rounds up?
+    # The bytes, in whole numbers, rounded up.
     return (num_parameters * BITS[dtype] + 7) // 8  # FINISH ME
 
 
@@ -135,13 +135,13 @@ if __name__ == "__main__":
         """How far off each row is in relation to its own size, with one scale and with one for each row."""
         weights = np.random.default_rng(0).normal(0, 0.02, (12, 256))
         weights[7] *= 50
-        for per_row, colour, name in (
+        for per_row, color, name in (
             (False, "#e07a5f", "one scale for all"),
             (True, "#2a6f97", "a scale for each row"),
         ):
             errors = dequantize(*quantize_absmax(weights, per_row)) - weights
             relative = np.sqrt((errors**2).mean(axis=1) / (weights**2).mean(axis=1))
-            axes.bar(np.arange(12) + 0.2 * (2 * per_row - 1), relative, 0.4, color=colour, label=name)
+            axes.bar(np.arange(12) + 0.2 * (2 * per_row - 1), relative, 0.4, color=color, label=name)
         axes.set_yscale("log")
         axes.set_yticks([0.003, 0.01, 0.03, 0.1, 0.3], ["0.3%", "1%", "3%", "10%", "30%"])
         axes.minorticks_off()
@@ -155,10 +155,10 @@ if __name__ == "__main__":
     def draw_memory(axes: plt.Axes) -> None:
         """What models of three sizes take in each dtype, and what common machines have."""
         models = {"SmolLM2 (135 million)": 134_515_008, "7 billion": 7 * 10**9, "70 billion": 70 * 10**9}
-        colours = {"float32": "#1b4965", "float16": "#2a6f97", "int8": "#62b6cb", "int4": "#bee3ee"}
-        for place, (dtype, colour) in enumerate(colours.items()):
+        colors = {"float32": "#1b4965", "float16": "#2a6f97", "int8": "#62b6cb", "int4": "#bee3ee"}
+        for place, (dtype, color) in enumerate(colors.items()):
             gigabytes = [memory_bytes(number, dtype) / 1e9 for number in models.values()]
-            bars = axes.bar(np.arange(3) + 0.2 * place - 0.3, gigabytes, 0.19, color=colour, label=dtype)
+            bars = axes.bar(np.arange(3) + 0.2 * place - 0.3, gigabytes, 0.19, color=color, label=dtype)
             axes.bar_label(bars, [f"{size:.2g}" if size < 100 else f"{size:.0f}" for size in gigabytes], fontsize=8)
         for size, name in ((8, "a small graphics card: 8 GB"), (80, "a large one: 80 GB")):
             axes.axhline(size, color="#9aa5ad", linestyle="--", linewidth=1, zorder=0)

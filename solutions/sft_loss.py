@@ -7,7 +7,7 @@
 # first of the three steps that made InstructGPT (Ouyang et al. 2022), and most chat models since have begun with it.
 #
 # The loss is the one of pretraining, the mean of $-\log p$ of each next token, with one difference: only the tokens of
-# the answer count. The model shall learn to answer questions, not to ask them.
+# the answer count. The model should learn to answer questions, not to ask them.
 #
 # $$\mathcal{L} = -\frac{1}{N} \sum_{t\ \text{counts}} \log p(y_t \mid y_{<t})$$
 #
@@ -29,7 +29,7 @@ import torch
 #
 # The labels are the ids that the model reads, at the same places. A label that does not count holds a number that is
 # no word's id instead; PyTorch's own losses skip −100, so nearly everyone writes that. (The sequences of a batch are
-# filled up to the same length later, and the labels of that padding are −100 as well.)
+# padded to the same length later, and the labels of that padding are −100 as well.)
 #
 # Nothing is shifted here. The loss does that, once.
 
@@ -38,7 +38,7 @@ import torch
 def build_labels(
     prompt_ids: list[int], completion_ids: list[int], ignore_index: int = -100
 ) -> tuple[list[int], list[int]]:
-    """What the model reads, and what it shall learn from it.
+    """What the model reads, and what it should learn from it.
 
     Args:
         prompt_ids: the ids of the prompt's tokens.
@@ -49,9 +49,9 @@ def build_labels(
         `(input_ids, labels)`, two new lists of equal length: the prompt and then the completion, and the same with
         every label of the prompt ignored.
     """
-    # The model reads the prompt and then the completion. `+` makes a new list of two.
+    # What the model reads.
     input_ids = prompt_ids + completion_ids  # FINISH ME
-    # As long as the input: one ignored label for each token of the prompt, then the completion. `[x] * n` repeats x.
+    # As long as the input: what each token is to be learned as.
     labels = [ignore_index] * len(prompt_ids) + completion_ids  # FINISH ME
     return input_ids, labels
 
@@ -88,21 +88,21 @@ def sft_loss(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int = -10
         ignore_index: the label that does not count. It may be the id of a word, say of one that fills up sequences.
 
     Returns:
-        A scalar in the dtype of `logits`.
+        A scalar in the dtype of `logits`, finite for logits up to ±1e4.
     """
-    # The logits that predict a label: all places but the last, [B, T-1, V].
+    # The logits that predict a label, [B, T-1, V].
     predictions = logits[:, :-1]  # FINISH ME
-    # The labels that they predict: all places but the first, [B, T-1].
+    # The labels that they predict, [B, T-1].
     targets = labels[:, 1:]  # FINISH ME
     # Which of them count, True or False, [B, T-1].
     counts = targets != ignore_index  # FINISH ME
-    # The same targets with 0 where they do not count, [B, T-1]: `masked_fill(mask, value)` returns such a copy.
+    # The same targets with 0 where they do not count, [B, T-1].
     safe_targets = targets.masked_fill(~counts, 0)  # FINISH ME
     # The logit of each target, [B, T-1], picked from the last axis.
     target_logits = predictions.gather(-1, safe_targets.unsqueeze(-1)).squeeze(-1)
-    # -log softmax(z)_i = log sum_j exp(z_j) - z_i, [B, T-1]. `logsumexp(dim=...)` never overflows.
+    # -log p of each target, for logits of any size, [B, T-1].
     token_losses = predictions.logsumexp(dim=-1) - target_logits  # FINISH ME
-    # The mean over what counts, a scalar. Indexing with a mask, `a[mask]`, leaves a flat list of what is True.
+    # The mean over what counts, a scalar.
     return token_losses[counts].mean()  # FINISH ME
 
 
@@ -110,7 +110,7 @@ def sft_loss(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int = -10
 # ## What you have built
 #
 # The picture shows a little network learning five answers with your loss. Each cell is a token; its color is how badly
-# it was predicted. Prompts are grey: nobody asked the network to predict them, and the grey curve shows that it does
+# it was predicted. Prompts are gray: nobody asked the network to predict them, and the gray curve shows that it does
 # not learn to.
 
 # %%
@@ -130,7 +130,7 @@ if __name__ == "__main__":
     PADDING = len(WORDS)
 
     def batch() -> tuple[torch.Tensor, torch.Tensor]:
-        """All dialogs, filled up to the same length: ids and labels, `[B, T]` each."""
+        """All dialogs, padded to the same length: ids and labels, `[B, T]` each."""
         pairs = [[[WORDS.index(word) for word in part.split()] for part in dialog] for dialog in DIALOGS]
         rows = [build_labels(prompt, completion) for prompt, completion in pairs]
         length = max(len(ids) for ids, _ in rows)
@@ -162,7 +162,7 @@ if __name__ == "__main__":
         return losses
 
     def draw_tokens(axes: plt.Axes, losses: torch.Tensor, ids: torch.Tensor, labels: torch.Tensor) -> object:
-        """A table of words: answers in the color of their losses, prompts in grey, padding left out."""
+        """A table of words: answers in the color of their losses, prompts in gray, padding left out."""
         shown = torch.where(labels != -100, losses, torch.nan)
         colors = axes.imshow(shown, cmap="YlOrRd", vmin=0, vmax=4, aspect="auto")
         for row, place in (ids != PADDING).nonzero().tolist():

@@ -13,7 +13,7 @@
 # **Bytes.** UTF-8 writes every text of the world as bytes, numbers from 0 to 255: `a` is one byte, `é` is two, `🙂` is
 # four. So 256 tokens are enough for any text, and what remains is to make texts shorter.
 #
-# **Training** repeats one step: count all pairs of neighbouring tokens, take the most frequent pair, and merge it into
+# **Training** repeats one step: count all pairs of neighboring tokens, take the most frequent pair, and merge it into
 # one new token wherever it stands:
 #
 # $$(l^*, r^*) = \arg\max_{(l,\,r)} \; \#\{\, t : x_t = l,\; x_{t+1} = r \,\}$$
@@ -30,8 +30,8 @@
 # 257, merge 2 token 258, so the text is now `[257, 258, 32, 257, 100, 258]`: 32 is the space and 100 is `d`, each its
 # own byte.
 #
-# **Types.** A token is a `bytes` object, such as `b"an"`; a text under work is a list of them. A merge is a pair of
-# tokens, and what training learns is the list of merges, in order.
+# **Types.** A token is a `bytes` object, such as `b"an"`; a text being tokenized is a list of them. A merge is a pair
+# of tokens, and what training learns is the list of merges, in order.
 
 # %%
 from collections import Counter
@@ -47,7 +47,7 @@ from itertools import pairwise
 # %%
 def byte_tokens(text: str) -> list[bytes]:
     r"""The text's UTF-8 bytes, each as a token of its own: `"hé"` gives `[b"h", b"\xc3", b"\xa9"]`."""
-    # `text.encode("utf-8")` is a bytes object, and a loop over it gives numbers: make a token of each.
+    # One token for each byte.
     return [bytes([number]) for number in text.encode("utf-8")]  # FINISH ME
 
 
@@ -62,8 +62,8 @@ def byte_tokens(text: str) -> list[bytes]:
 
 # %%
 def count_pairs(tokens: list[bytes]) -> Counter[tuple[bytes, bytes]]:
-    """How often each pair of neighbours occurs: `[b"a", b"b", b"a", b"b"]` has (a, b) twice and (b, a) once."""
-    # `pairwise` gives the neighbours, two at a time: first and second, second and third, ... What counts them?
+    """How often each pair of neighbors occurs: `[b"a", b"b", b"a", b"b"]` has (a, b) twice and (b, a) once."""
+    # How often each pair of neighbors stands there.
     return Counter(pairwise(tokens))  # FINISH ME
 
 
@@ -72,15 +72,14 @@ def merge_pair(tokens: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
 
     Args:
         tokens: n tokens; they are left as they are.
-        pair: the two neighbours to merge.
+        pair: the two neighbors to merge.
 
     Returns:
         A new list of at most n tokens that holds the same bytes.
     """
     merged: list[bytes] = []
     for token in tokens:
-        # Does this token complete the pair, together with the token that was put down last? `merged[-1:]` is a list
-        # of that one token, or an empty list at the beginning.
+        # Does this token complete the pair, together with the token that was put down last, if there is one?
         completes = (*merged[-1:], token) == pair  # FINISH ME
         if completes:
             merged[-1] = merged[-1] + token
@@ -117,7 +116,7 @@ def train_bpe(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
         counts = count_pairs(tokens)
         if max(counts.values(), default=0) < 2:
             break
-        # The most frequent pair, and of equals the greatest. `max` takes a key: what should it compare?
+        # The most frequent pair, and of equals the greatest.
         best = max(counts, key=lambda pair: (counts[pair], pair))  # FINISH ME
         # From here on the pair is one token, everywhere.
         tokens = merge_pair(tokens, best)  # FINISH ME
@@ -140,7 +139,7 @@ def token_ids(merges: list[tuple[bytes, bytes]]) -> dict[bytes, int]:
     """The number of every token: byte b has b, and what merge k makes has 256 + k (the first such k)."""
     ids = {bytes([number]): number for number in range(256)}
     for k, (left, right) in enumerate(merges):
-        # `ids.setdefault(token, number)` writes the number only if the token has none yet.
+        # The number of what this merge makes.
         ids.setdefault(left + right, 256 + k)  # FINISH ME
     return ids
 
@@ -157,7 +156,7 @@ def encode(text: str, merges: list[tuple[bytes, bytes]]) -> list[int]:
     """
     tokens = byte_tokens(text)
     for pair in merges:
-        # One merge after the other, each on what the one before has left.
+        # One merge after the other, each on the output of the one before.
         tokens = merge_pair(tokens, pair)  # FINISH ME
     ids = token_ids(merges)
     return [ids[token] for token in tokens]
@@ -189,7 +188,7 @@ def decode(ids: list[int], merges: list[tuple[bytes, bytes]]) -> str:
     for number in ids:
         if number not in tokens:
             raise ValueError(f"{number} is no token's id: there are 256 bytes and {len(merges)} merges")
-    # First all bytes in one row, `b"".join(...)`, then their text.
+    # The text of all tokens together.
     return b"".join(tokens[number] for number in ids).decode("utf-8", errors="replace")  # FINISH ME
 
 

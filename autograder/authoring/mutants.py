@@ -1,7 +1,7 @@
 """Generated mutants of the solutions, and which of them the hidden suites kill.
 
 A mutant is a solution with one small change: an operator, a constant, a comparison, an argument, a keyword, a
-condition, a statement, a function for its neighbour. Every mutant must lose points, but for those that are equivalent,
+condition, a statement, a function for its neighbor. Every mutant must lose points, but for those that are equivalent,
 which `tests/mutants/NAME.toml` lists with the reason why. Tools that mutate whole projects start a test run for each
 mutant; here a warm grader takes well under a second for one.
 """
@@ -202,7 +202,7 @@ def mutants(source: str) -> list[Mutant]:
 
 
 @dataclass(frozen=True)
-class Report:
+class Score:
     """What became of an exercise's mutants.
 
     Attributes:
@@ -222,14 +222,14 @@ class Report:
         return self.killed + len(self.survivors)
 
 
-def run_mutants(course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1) -> Iterator[Report]:
+def run_mutants(course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1) -> Iterator[Score]:
     """Grades every mutant (or every `sample`-th) and gives a report per exercise, in the course's order."""
     jobs = [(course.root, exercise.name, sample) for exercise in exercises]
     with grading_pool(processes) as pool:
         yield from pool.map(_run_one, jobs)
 
 
-def _run_one(job: tuple[Path, str, int]) -> Report:
+def _run_one(job: tuple[Path, str, int]) -> Score:
     root, name, sample = job
     course = load_course(root)
     exercise = replace(course.exercise(name), budget=QUICK)
@@ -243,7 +243,7 @@ def _run_one(job: tuple[Path, str, int]) -> Report:
         worker.close()
     survivors = tuple(change for change in alive if change not in reasons)
     stale = tuple(change for change in reasons if change not in alive) if sample == 1 else ()
-    return Report(name, len(chosen) - len(alive), len(alive) - len(survivors), survivors, stale)
+    return Score(name, len(chosen) - len(alive), len(alive) - len(survivors), survivors, stale)
 
 
 def equivalents(course: Course, name: str) -> dict[str, str]:
@@ -258,7 +258,7 @@ def _list(course: Course, name: str) -> Path:
     return course.root / "tests" / "mutants" / f"{name}.toml"
 
 
-def store(course: Course, reports: Sequence[Report]) -> None:
+def store(course: Course, reports: Sequence[Score]) -> None:
     """Keeps what was measured, with a digest of what it was measured on."""
     path = course.root / REPORT
     path.parent.mkdir(parents=True, exist_ok=True)

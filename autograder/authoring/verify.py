@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from autograder.authoring.answers import other_answer
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.coverage import coverage
+from autograder.authoring.fairness import unfounded, unguided
+from autograder.authoring.filled import filled
 from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
@@ -28,7 +31,7 @@ POINTS, MISTAKES, ANSWERS = 10.0, 12, 4  # what docs/writing-exercises.md asks o
 
 
 @dataclass
-class Report:
+class Proof:
     """What `verify` found out about one exercise.
 
     Attributes:
@@ -45,10 +48,13 @@ class Report:
     caught: int = 0
     diagnosed: int = 0
     seen: str = ""
+    unfounded: int = 0
     located: int = 0
     elsewhere: int = 0
     answers: int = 0
     accepted: int = 0
+    filled: int = 0
+    opened: int = 0
     undiagnosed: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -57,15 +63,16 @@ class Report:
         return (
             f"{self.name}: {self.tests} tests, {self.points:g} points, "
             f"mistakes caught {self.caught} of {self.mistakes}, {self.mutants}, "
-            f"{self.seen}, diagnosed {self.diagnosed} of {self.mistakes}, "
+            f"{self.seen}, hidden tests without a sentence {self.unfounded}, "
+            f"diagnosed {self.diagnosed} of {self.mistakes}, "
             f"located {self.located} and {self.elsewhere} elsewhere, "
-            f"right answers accepted {self.accepted} of {self.answers}"
+            f"right answers accepted {self.accepted} of {self.answers}, in the open stub {self.opened} of {self.filled}"
         )
 
 
 def verify(
     course: Course, exercises: Sequence[Exercise], processes: int, sample: int = 1, mistake: str = ""
-) -> Iterator[Report]:
+) -> Iterator[Proof]:
     """Verifies exercises side by side; gives their reports in the course's order.
 
     Args:
@@ -82,7 +89,7 @@ def verify(
         exercises = [e for e in exercises if mistake in {known.id for known in known_mistakes(course, e.name)}]
         if not exercises:
             raise CourseError(f"There is no known mistake {mistake!r}.")
-    yield Report("files", complaints=[] if mistake else [*_files(course)])
+    yield Proof("files", complaints=[] if mistake else [*_files(course)])
     jobs = [(course.root, exercise.name, sample, mistake) for exercise in exercises]
     if processes == 1 or len(jobs) == 1:
         try:
@@ -132,10 +139,10 @@ def stray_files(course: Course) -> Iterator[str]:
         yield "the map of the exercises in README.md is not what course.toml gives: run `make exercises`"
 
 
-def _verify_one(job: tuple[Path, str, int, str]) -> Report:
+def _verify_one(job: tuple[Path, str, int, str]) -> Proof:
     course = load_course(job[0])
     exercise = course.exercise(job[1])
-    report = Report(exercise.name)
+    report = Proof(exercise.name)
     try:
         grader = Grader.start(course, [exercise], EVERYTHING, _worker(), locked=False)
         _Verification(course, exercise, grader, report, *job[2:]).run()
@@ -155,7 +162,7 @@ class _Verification:
     course: Course
     exercise: Exercise
     grader: Grader
-    report: Report
+    report: Proof
     sample: int
     mistake: str = ""
 
@@ -175,10 +182,13 @@ class _Verification:
         self.report.seen = found.words()
         for complaint in found.complaints():
             self.complain(complaint)
-        for path in self.course.answers(self.exercise.name):
+        for number, path in enumerate(self.course.answers(self.exercise.name)):
             self.report.answers += 1
-            label = f"the right answer {path.stem}"
-            self.report.accepted += self.expect_full_marks(label, self.grade(path.read_text(encoding="utf-8")))
+            answer, label = path.read_text(encoding="utf-8"), f"the right answer {path.stem}"
+            self.report.accepted += self.expect_full_marks(label, self.grade(answer))
+            if number % self.sample == 0:
+                self.report.filled += 1
+                self.report.opened += self.check_filled(label, solution, answer)
 
     def grade(self, source: str) -> ExerciseGrade:
         """Grades one text as the exercise, on right foundations."""
@@ -213,6 +223,11 @@ class _Verification:
         if begun.status != "failed":
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
 
+    def check_filled(self, label: str, solution: str, answer: str) -> bool:
+        """Whether an open stub that is filled by an answer of another style gets full marks."""
+        text = filled(stub(solution, "open"), answer)
+        return self.expect_full_marks(f"the open stub, filled by {label},", self.grade(text))
+
     def check_guide(self) -> None:
         """What docs/writing-exercises.md asks of every exercise, in numbers."""
         if abs(self.report.points - POINTS) > 1e-9:
@@ -222,8 +237,17 @@ class _Verification:
             self.complain(f"it has {len(known)} of the {MISTAKES} known mistakes that are asked")
         if unwritten := [mistake.id for mistake in known if mistake.hint.startswith(UNWRITTEN)]:
             self.complain(f"the hint of {', '.join(unwritten)} is still to be written")
+        unfair = unfounded(self.course, self.exercise.name)
+        self.report.unfounded = len(unfair)
+        for complaint in (*unfair, *unguided(self.course, self.exercise)):
+            self.complain(complaint)
         if (number := len(self.course.answers(self.exercise.name))) < ANSWERS:
             self.complain(f"it has {number} of the {ANSWERS} right answers in other styles that are asked")
+
+        try:
+            other_answer(self.course, self.exercise.name)
+        except CourseError:
+            self.complain("none of its right answers says in its docstring what it does better (`Better: …`)")
 
     def check_mistakes(self) -> None:
         wanted = [m for m in known_mistakes(self.course, self.exercise.name) if self.mistake in ("", m.id)]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from autograder.batch.jobs import Job
-from autograder.grades import Grade
+from autograder.batch.jobs import Graded, Job
 
 
 def alike(jobs: Iterable[Job]) -> tuple[list[Job], dict[str, list[Job]]]:
@@ -19,14 +18,18 @@ def alike(jobs: Iterable[Job]) -> tuple[list[Job], dict[str, list[Job]]]:
     followers: dict[str, list[Job]] = {}
     for job in jobs:
         same = tuple(sorted(job.keys.items()))
-        if not same or set(job.keys) <= set(job.known) or first.setdefault(same, job) is job:
+        if not same or set(job.keys) <= set(job.reusable) or first.setdefault(same, job) is job:
             leaders.append(job)
         else:
             followers.setdefault(first[same].submission.name, []).append(job)
     return leaders, followers
 
 
-def grade_of(job: Job, grade: Grade) -> Grade:
-    """Another's grade as this job's, with what is to be said of this submission."""
-    own = job.submission
-    return replace(grade, submission=own.name, notes=tuple(own.notes), unreadable=own.unreadable)
+def with_followers(done: Iterable[Graded], followers: Mapping[str, Sequence[Job]]) -> Iterator[Graded]:
+    """What is done, and after each the jobs that have the same grade, with what is to be said of their own."""
+    for graded in done:
+        yield graded
+        for job in followers.get(graded.job.submission.name, ()):
+            own = job.submission
+            grade = replace(graded.grade, submission=own.name, notes=tuple(own.notes), unreadable=own.unreadable)
+            yield Graded(job, grade, graded.fresh)

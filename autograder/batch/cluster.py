@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from autograder.batch.jobs import Job, Setting, not_graded, reused
+from autograder.batch.jobs import Graded, Job, Setting, not_graded, reused
 from autograder.batch.process import GradingProcess
 from autograder.course import CourseError, GraderError
 from autograder.grades import Grade
@@ -28,7 +28,7 @@ class ClusterError(GraderError):
     """The cluster cannot be reached, or was lost."""
 
 
-def grade_on(address: str, setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator[tuple[Job, Grade, bool]]:
+def grade_on(address: str, setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator[Graded]:
     """As `local.grade_all`, on the cluster at `address`; for "local" a cluster of `processes` is started here.
 
     Raises:
@@ -36,8 +36,8 @@ def grade_on(address: str, setting: Setting, jobs: Iterable[Job], processes: int
     """
     waiting: deque[Job] = deque()
     for job in jobs:
-        if set(setting.exercises) <= set(job.known):
-            yield job, reused(setting, job), False
+        if set(setting.exercises) <= set(job.reusable):
+            yield Graded(job, reused(setting, job), fresh=False)
         else:
             waiting.append(job)
     if not waiting:
@@ -66,7 +66,7 @@ def grade_on(address: str, setting: Setting, jobs: Iterable[Job], processes: int
                 except KilledWorker:
                     grade = not_graded(setting, job, "it was lost together with several workers of the cluster")
                 send(1)
-                yield job, grade, True
+                yield Graded(job, grade, fresh=True)
         except (CancelledError, CommClosedError, OSError, TimeoutError) as error:
             raise ClusterError(f"The cluster at {address} was lost: {error}. What is graded is kept.") from None
 

@@ -17,7 +17,7 @@ def available() -> list[int]:
 
 
 def dedicate(number: int, processes: int) -> None:
-    """Makes this process the given one of so many that only grade.
+    """Pins this process to one core: it is number `number` of `processes` that only grade.
 
     A grader and its child take turns: on one core neither waits for the other's core to wake up, a tenth of the time.
     Another tenth would go into looking for garbage where there is none.

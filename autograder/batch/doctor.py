@@ -15,8 +15,8 @@ from typing import Any
 from autograder.batch.cores import available
 from autograder.batch.jobs import Setting
 from autograder.course import Course
-from autograder.isolation.between.messages import FULL, PROFILES
-from autograder.isolation.near.protection import LOCKS, landlock_version, why_not
+from autograder.isolation.between.messages import LOCKS, PROFILES
+from autograder.isolation.near.protection import landlock_version, why_not
 
 ROOM = 2**30  # bytes that results, reports and what suites write should have
 _DEVICE = """
@@ -29,7 +29,9 @@ _WHAT = {
     "files": "Landlock: only libraries can be read, and nothing written",
     "calls": "seccomp: no sockets, programs, processes or tracing; files are opened to be read",
     "root": "a root folder of its own, in a mount namespace",
-    "user": "another user for each child",
+    "broker": "another process opens files for a child: only libraries, and to be read",
+    "times": "reading a file leaves no time of access (besides, where it is allowed)",
+    "processes": "processes are counted anew for each child (besides, where it is allowed)",
 }
 
 
@@ -67,17 +69,8 @@ def in_words(found: dict[str, Any]) -> str:
     ]
     lines += ["", *(f"- {advice}" for advice in found["advice"])]
     held = found["protection"]
-    if held == FULL:
-        lines.append(f"`grade` uses: {held}.")
-    elif held:
-        lines.append(f"`grade` refuses here. `grade --require {held}` takes a weaker protection: see SECURITY.md.")
-    else:
-        lines.append("`grade` refuses here, but with --trust-submissions.")
+    lines.append(f"`grade` uses: {held}." if held else "`grade` refuses here, but with --trust-submissions.")
     return "\n".join(lines)
-
-
-def _holds(why: str) -> str:
-    return "fails" if why else "holds"
 
 
 def _machine() -> dict[str, str]:

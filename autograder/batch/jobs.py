@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from autograder.course import Course, load_course
 from autograder.grades import ExerciseGrade, Grade
@@ -22,13 +22,25 @@ class Job:
     """A submission to be graded.
 
     Attributes:
-        known: exercises whose stored grade is still true.
+        reusable: stored grades that are still true, by exercise.
         keys: what the grade will depend on, by exercise.
     """
 
     submission: Submission
-    known: Mapping[str, ExerciseGrade] = field(default_factory=dict)
+    reusable: Mapping[str, ExerciseGrade] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
+
+
+class Graded(NamedTuple):
+    """A job that is done.
+
+    Attributes:
+        fresh: whether it was graded now; else its stored grade was reused.
+    """
+
+    job: Job
+    grade: Grade
+    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ class Setting:
 
 def reused(setting: Setting, job: Job) -> Grade:
     """The grade of a job whose every exercise is known."""
-    exercises = tuple(job.known[name] for name in setting.exercises)
+    exercises = tuple(job.reusable[name] for name in setting.exercises)
     submission = job.submission
     return Grade(submission.name, exercises, setting.protection, submission.notes, submission.unreadable)
 
@@ -84,5 +96,5 @@ def reused(setting: Setting, job: Job) -> Grade:
 def not_graded(setting: Setting, job: Job, why: str) -> Grade:
     """What there is of a submission that the grader could not grade, for a reason that is not the submission's."""
     note = f"Not graded, through no fault of the submission: {why.rstrip('.')}. Run the same command again."
-    exercises = tuple(job.known.get(name) or ExerciseGrade(name, "not_graded", ()) for name in setting.exercises)
+    exercises = tuple(job.reusable.get(name) or ExerciseGrade(name, "not_graded", ()) for name in setting.exercises)
     return Grade(job.submission.name, exercises, setting.protection, (*job.submission.notes, note))

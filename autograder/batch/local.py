@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from autograder.batch.jobs import Job, Setting, not_graded, reused
+from autograder.batch.jobs import Graded, Job, Setting, not_graded, reused
 from autograder.batch.process import GradingProcess
 from autograder.batch.results import Results, keys
 from autograder.course import Course, Exercise
@@ -32,7 +32,7 @@ def prepare(
     return Job(submission, results.reusable(submission.name, current, protection), current)
 
 
-def grade_all(setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator[tuple[Job, Grade, bool]]:
+def grade_all(setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator[Graded]:
     """Grades jobs in any order; gives each with its grade and whether it was graded now rather than reused.
 
     Raises:
@@ -40,8 +40,8 @@ def grade_all(setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator
     """
     waiting: deque[Job] = deque()
     for job in jobs:
-        if set(setting.exercises) <= set(job.known):
-            yield job, reused(setting, job), False
+        if set(setting.exercises) <= set(job.reusable):
+            yield Graded(job, reused(setting, job), fresh=False)
         else:
             waiting.append(job)
     count = min(max(processes, 1), len(waiting))
@@ -57,11 +57,11 @@ def grade_all(setting: Setting, jobs: Iterable[Job], processes: int) -> Iterator
             if isinstance(answer, Exception):
                 raise answer
             failed = 0 if answer.graded else failed + 1
-            yield job, answer, True
+            yield Graded(job, answer, fresh=True)
             left -= 1
             for job in _taken(waiting) if failed >= GIVE_UP else ():
                 why = f"{GIVE_UP} submissions before it could not be graded either"
-                yield job, not_graded(setting, job, why), True
+                yield Graded(job, not_graded(setting, job, why), fresh=True)
                 left -= 1
     finally:
         waiting.clear()

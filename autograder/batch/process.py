@@ -57,7 +57,7 @@ class GradingProcess:
             except OSError as error:
                 why = f"a grading process cannot be started ({error.strerror})"
             except (EOFError, pickle.UnpicklingError):
-                why = "the grading process ended, or did not come to an end"
+                why = "the grading process ended, or hung"
             else:
                 if isinstance(answer, Grade):
                     return answer
@@ -111,6 +111,6 @@ class GradingProcess:
 
 
 def _longest(exercise: Exercise) -> float:
-    """Seconds that an exercise's process may take at most, by its budget."""
+    """Seconds that an exercise's processes may take at most, by its budget: it may be begun twice."""
     budget = exercise.budget
-    return float(budget.exercise + budget.load * (budget.restarts + 1))
+    return 2 * float(budget.exercise + budget.load * (budget.restarts + 2))

@@ -50,7 +50,7 @@ class SteadyGrader:
                 if attempt:
                     time.sleep(PAUSE)
                     self._replace_worker()
-                return self._grader.grade(job.submission, job.known)
+                return self._grader.grade(job.submission, job.reusable)
             except (CourseError, MissingLibraryError):
                 raise
             except GraderError as error:

@@ -19,7 +19,7 @@ import numpy as np
 
 from autograder.isolation.between.executor import handles
 from autograder.isolation.between.wire import Handle, WireError, encode
-from autograder.isolation.near.remote import Call, Trouble
+from autograder.isolation.near.remote import Call, Failure
 
 SUMS = 4
 LOOKED_AT = 2**20  # numbers of an outcome's array; nothing that is right has more
@@ -124,7 +124,7 @@ _NO_HISTORY = _ObjectHistory("", "", frozenset())
 def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
     """Each call with its key."""
     histories: dict[int, _ObjectHistory] = {}
-    state = ""  # a digest of what was done to libraries and pretended, which later calls may depend on
+    state = ""  # a digest of what was done to libraries and patched, which later calls may depend on
     result = []
     for call, group in zip(calls, groups(calls), strict=True):
         request = call.request
@@ -136,7 +136,7 @@ def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
         except WireError:
             continue
         key = hashlib.sha256(data).hexdigest()[:24]
-        if request.kind == "pretend" and not request.kwargs:
+        if request.kind == "patch" and not request.kwargs:
             state = ""
         elif sets_the_scene(call):
             state = hashlib.sha256(encode((request.kind, *plain))).hexdigest()[:24]
@@ -151,16 +151,16 @@ def keyed(calls: Sequence[Call]) -> list[KeyedCall]:
 
 
 def sets_the_scene(call: Call) -> bool:
-    """Whether it may change what later calls give without an object that they share: it pretends, or sets a library."""
+    """Whether it may change what later calls give without an object that they share: it patches, or sets a library."""
     request = call.request
     shared = handles((request.args, dict(request.kwargs), call.value))
-    return request.kind == "pretend" or (call.of_library and not any(shared))
+    return request.kind == "patch" or (call.of_library and not any(shared))
 
 
-def signature(value: Any, trouble: Trouble | None, changed: Sequence[str]) -> Signature:
+def signature(value: Any, failure: Failure | None, changed: Sequence[str]) -> Signature:
     """The signature of a call's value, or of its failure, and of which arguments it changed in place."""
-    if trouble is not None:
-        return Signature(f"{trouble.kind} {_root_type(trouble)}", (), 0.0, telling=False)
+    if failure is not None:
+        return Signature(f"{failure.kind} {_root_type(failure)}", (), 0.0, telling=False)
     parts = _Parts([f"changed {name}" for name in changed])
     parts.add(value)
     flat = np.concatenate(parts.numbers) if parts.numbers else np.zeros(0)
@@ -238,8 +238,8 @@ def _is_telling(flat: np.ndarray) -> bool:
     )
 
 
-def _root_type(trouble: Trouble) -> str:
-    return trouble.bases[0] if trouble.bases else trouble.message if trouble.kind == "missing" else ""
+def _root_type(failure: Failure) -> str:
+    return failure.bases[0] if failure.bases else failure.message if failure.kind == "missing" else ""
 
 
 def _numbered(value: Any, used: list[Handle]) -> Any:
@@ -258,5 +258,5 @@ def evidence(calls: Sequence[KeyedCall]) -> Iterator[Evidence]:
     for key, call, *_ in calls:
         if call.name.startswith("object."):
             continue  # an object of a library: a profiler, say, which counts otherwise wherever it runs
-        if call.trouble is None or call.trouble.kind in ("raised", "missing"):
-            yield Evidence(key, call.name, signature(call.value, call.trouble, call.changed), call)
+        if call.failure is None or call.failure.kind in ("raised", "missing"):
+            yield Evidence(key, call.name, signature(call.value, call.failure, call.changed), call)

@@ -20,7 +20,9 @@ from autograder.diagnosis.replay import needed
 from autograder.diagnosis.traced import Key, Reference, RightlyMade
 from autograder.grades import Hint
 from autograder.suites.runner import Outcome
+from autograder.versions import TooNew, require_format
 
+FORMAT = 1
 _DIGITS = 12  # of a sum: more than its comparison looks at, and less than what differs between machines
 
 
@@ -108,18 +110,21 @@ def _made(
 
 def dump(recorded: Mapping[str, Any]) -> str:
     """As JSON text, the same for the same fingerprints."""
-    return json.dumps(recorded, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps({"format": FORMAT, **recorded}, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def read(path: Path) -> dict[str, Any]:
     """Reads recorded fingerprints.
 
     Raises:
-        CourseError: the file is damaged.
+        CourseError: the file is damaged, or a later version of this program wrote it.
     """
     try:
         recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        require_format(recorded, FORMAT, str(path))
         Fingerprints(recorded)
+    except TooNew as error:
+        raise CourseError(str(error)) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise CourseError(f"{path} is damaged. Take it from the release again.") from None
     return recorded

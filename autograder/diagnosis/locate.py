@@ -181,10 +181,10 @@ def _over_there(
                 translated.learn(call.call.value, value)
                 found: Signature | None = signature(value, None, session.calls[-1].changed)
             except StudentError as error:
-                trouble = error.trouble
-                found = signature(None, trouble, ())
-                frames = [frame for frame in trouble.frames if frame[0] == f"{session.name}.py"]
-                raised = (trouble.type_name, frames[-1][1], frames[-1][2]) if frames else None
+                failure = error.failure
+                found = signature(None, failure, ())
+                frames = [frame for frame in failure.frames if frame[0] == f"{session.name}.py"]
+                raised = (failure.type_name, frames[-1][1], frames[-1][2]) if frames else None
             made[call.key] = Made(list(steps_of(points, session.perform(taken()), reference.key)), found, raised)
         except (Stopped, StudentError):
             break  # its process is gone, or it is no module that can be taken down

@@ -18,7 +18,7 @@ from autograder.isolation.between.executor import Executor, Missing, Request, ha
 from autograder.isolation.between.importer import MemoryImporter
 from autograder.isolation.between.steps import Recorder, points_of
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
-from autograder.isolation.near.remote import Trouble
+from autograder.isolation.near.remote import Failure
 from autograder.suites.randomness import own_random_numbers, seed
 
 KEPT = 20_000  # signatures of one version: a few megabytes
@@ -30,7 +30,7 @@ class Variant:
     def __init__(self, name: str, sources: Mapping[str, str]) -> None:
         self.name = name
         self.sources = sources
-        self.known: dict[str, Signature] = {}
+        self.signatures: dict[str, Signature] = {}
         self._module: ModuleType | None = None
 
     def answers(
@@ -46,13 +46,13 @@ class Variant:
             only: the keys that are asked for; all when None.
             salt: with another, the calls draw other random numbers.
         """
-        if len(self.known) > KEPT:
-            self.known.clear()
+        if len(self.signatures) > KEPT:
+            self.signatures.clear()
         asked = [only is None or call.key in only for call in calls]
-        unknown = [wanted and call.key not in self.known for wanted, call in zip(asked, calls, strict=True)]
+        unknown = [wanted and call.key not in self.signatures for wanted, call in zip(asked, calls, strict=True)]
         chosen = needed(calls, unknown)
         steps = self._replay(calls, asked, chosen, salt)
-        if any(calls[place].call.of_library for place in chosen):
+        if any(calls[index].call.of_library for index in chosen):
             return iter(list(steps))  # what a suite does to a library it also undoes, if it comes to its end
         return steps
 
@@ -61,21 +61,21 @@ class Variant:
     ) -> Iterator[tuple[str, Signature]]:
         with _quietly(), own_random_numbers():
             executor = Executor({self.name: self._load()})
-            stand_ins: dict[int, Handle] = {}  # the submission's handles to ours
+            ours_for: dict[int, Handle] = {}  # the submission's handles to ours
             try:
-                for place, (key, call, *_) in enumerate(calls):
-                    if place in needed and (request := _translated(call.request, stand_ins)) is not None:
+                for index, (key, call, *_) in enumerate(calls):
+                    if index in needed and (request := _translated(call.request, ours_for)) is not None:
                         seed(int(key, 16) + salt)
-                        value, trouble, changed = _perform(executor, request)
-                        if trouble is None:
+                        value, failure, changed = _perform(executor, request)
+                        if failure is None:
                             pairs = zip(handles(call.value), handles(value), strict=False)
-                            stand_ins.update({theirs.id: ours for theirs, ours in pairs})
-                        if key not in self.known:
-                            self.known[key] = signature(value, trouble, changed)
-                    if asked[place] and key in self.known:
-                        yield key, self.known[key]
+                            ours_for.update({theirs.id: ours for theirs, ours in pairs})
+                        if key not in self.signatures:
+                            self.signatures[key] = signature(value, failure, changed)
+                    if asked[index] and key in self.signatures:
+                        yield key, self.signatures[key]
             finally:
-                executor.pretences.close()
+                executor.patches.close()
 
     def _load(self) -> ModuleType:
         if self._module is None:
@@ -89,18 +89,18 @@ class Variant:
 
 
 def needed(calls: Sequence[KeyedCall], unknown: Sequence[bool]) -> set[int]:
-    """The places of the unknown calls, of all that made or changed what they use, and of what was done to libraries."""
+    """The indices of the unknown calls, of all that made or changed what they use, and what was done to libraries."""
     chosen: set[int] = set()
     wanted: set[int] = set()
     if not any(unknown):
         return chosen
-    for place in reversed(range(len(calls))):
-        _, call, group, _ = calls[place]
-        if unknown[place] or wanted & group or (chosen and sets_the_scene(call)):
-            chosen.add(place)
+    for index in reversed(range(len(calls))):
+        _, call, group, _ = calls[index]
+        if unknown[index] or wanted & group or (chosen and sets_the_scene(call)):
+            chosen.add(index)
             wanted |= group
-    first = min((place for place in chosen if sets_the_scene(calls[place].call)), default=len(calls))
-    return chosen | {place for place in range(first, len(calls)) if sets_the_scene(calls[place].call)}
+    first = min((index for index in chosen if sets_the_scene(calls[index].call)), default=len(calls))
+    return chosen | {index for index in range(first, len(calls)) if sets_the_scene(calls[index].call)}
 
 
 class Handles:
@@ -163,13 +163,13 @@ class Trace:
                 for index, (key, call, *_) in enumerate(calls):
                     if index in wanted and (request := translated.request(call.request)) is not None:
                         executor.execute(recording(name, key))
-                        value, trouble, _ = _perform(executor, request)
-                        if trouble is None:
+                        value, failure, _ = _perform(executor, request)
+                        if failure is None:
                             translated.learn(call.value, value)
                         steps = list(steps_of(self._recorder.points, [*self._recorder.steps]))
-                        made[key] = RightlyMade(steps, trouble is not None)
+                        made[key] = RightlyMade(steps, failure is not None)
             finally:
-                executor.pretences.close()
+                executor.patches.close()
         return made
 
 
@@ -193,35 +193,35 @@ def _installed(sources: Mapping[str, str]) -> Iterator[None]:
         importer.remove()
 
 
-def _perform(executor: Executor, request: Request) -> tuple[Any, Trouble | None, list[str]]:
+def _perform(executor: Executor, request: Request) -> tuple[Any, Failure | None, list[str]]:
     """As the far side does it: on copies, and with plain values back."""
     try:
         copied = Request(*decode(encode(tuple(request)), executor.resolve))
         value, changed = executor.execute(copied)
         return decode(encode(value, executor.refer, executor.modules)), None, changed
     except Missing as missing:
-        return None, Trouble("missing", message=str(missing)), []
+        return None, Failure("missing", message=str(missing)), []
     except WireError:
-        return None, Trouble("raised"), []
+        return None, Failure("raised"), []
     except Exception as error:  # a known mistake may fail in any way
         bases = tuple(base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins")
-        return None, Trouble("raised", bases=bases), []
+        return None, Failure("raised", bases=bases), []
 
 
-def _translated(request: Request, stand_ins: Mapping[int, Handle]) -> Request | None:
+def _translated(request: Request, ours_for: Mapping[int, Handle]) -> Request | None:
     """The request with our handles in place of the submission's; None when one of them does not exist here."""
-    if any(handle.id not in stand_ins for handle in handles((request.path, request.args, dict(request.kwargs)))):
+    if any(handle.id not in ours_for for handle in handles((request.path, request.args, dict(request.kwargs)))):
         return None
-    return Request(*(_swap(part, stand_ins) for part in request))
+    return Request(*(_swap(part, ours_for) for part in request))
 
 
-def _swap(value: Any, stand_ins: Mapping[int, Handle]) -> Any:
+def _swap(value: Any, ours_for: Mapping[int, Handle]) -> Any:
     if isinstance(value, Handle):
-        return stand_ins[value.id]
+        return ours_for[value.id]
     if isinstance(value, (list, tuple)):
-        return type(value)(_swap(item, stand_ins) for item in value)
+        return type(value)(_swap(item, ours_for) for item in value)
     if isinstance(value, dict):
-        return {key: _swap(item, stand_ins) for key, item in value.items()}
+        return {key: _swap(item, ours_for) for key, item in value.items()}
     return value
 
 

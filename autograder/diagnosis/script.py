@@ -47,7 +47,7 @@ class Script:
     def add(self, call: Call, result: str = "") -> None:
         """Writes a call down; what comes back gets a name, this one or one of its own."""
         request = call.request
-        if request.kind == "pretend":
+        if request.kind == "patch":
             self.libraries.add("unittest.mock")
             for name, answer in request.kwargs.items():
                 self.lines.append(f"unittest.mock.patch({name!r}, lambda *_, **__: {self.value(answer)}).start()")
@@ -160,7 +160,7 @@ def script(run: Run, outcome: Outcome, told: str, title: str, right: Mapping[str
         title: the exercise's.
         right: where the stand-in stands, by exercise, that was used in place of the student's own.
     """
-    own = [call for call in outcome.calls if not call.of_library and call.request.kind != "pretend"]
+    own = [call for call in outcome.calls if not call.of_library and call.request.kind != "patch"]
     if not own:
         return None
     name = run.exercise.name

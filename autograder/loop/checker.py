@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from autograder.course import Course, CourseError, Exercise, GraderError
 from autograder.grades import ExerciseGrade
-from autograder.isolation.near.worker import Cancelled, Worker, WorkerError, start_worker
+from autograder.isolation.near.worker import Canceled, Worker, WorkerError, start_worker
 from autograder.submission import Submission
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Job:
+class CheckJob:
     """One check.
 
     Attributes:
@@ -43,14 +43,14 @@ class Checker:
         self._answer = answer
         self._worker = start_worker()
         self._changed = threading.Condition()
-        self._job: Job | None = None
+        self._job: CheckJob | None = None
         self._to_warm: list[Exercise] = []
         self._closed = False
         self._warm = _Warm(course)
         self._thread = threading.Thread(target=self._work, name="checker", daemon=True)
         self._thread.start()
 
-    def check(self, job: Job) -> None:
+    def check(self, job: CheckJob) -> None:
         """Checks this instead of whatever is being checked."""
         with self._changed:
             self._job = job
@@ -76,22 +76,22 @@ class Checker:
     def _work(self) -> None:
         while work := self._next():
             try:
-                if isinstance(work, Job):
+                if isinstance(work, CheckJob):
                     self._answer(work.number, self._warm.grade(self._worker, work))
                 else:
                     self._warm.get_ready(self._worker, work)
-            except Cancelled:
+            except Canceled:
                 pass
             except (GraderError, CourseError) as error:
                 if isinstance(error, WorkerError):
                     self._start_again()
-                if isinstance(work, Job):
+                if isinstance(work, CheckJob):
                     self._answer(work.number, f"{error}")
             except Exception as error:  # whatever it is, the next save is checked
-                if isinstance(work, Job):
+                if isinstance(work, CheckJob):
                     self._answer(work.number, f"The check itself failed ({error!r}). Save again to try again.")
 
-    def _next(self) -> Job | Exercise | None:
+    def _next(self) -> CheckJob | Exercise | None:
         """The next thing to do, as soon as there is one; nothing when all is over."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._job or self._to_warm)
@@ -114,23 +114,23 @@ class _Warm:
 
     course: Course
     graders: dict[str, Grader] = field(default_factory=dict)
-    known: dict[str, tuple[object, ExerciseGrade]] = field(default_factory=dict)
+    judged: dict[str, tuple[object, ExerciseGrade]] = field(default_factory=dict)
     ready: set[str] = field(default_factory=set)
 
-    def grade(self, worker: Worker, job: Job) -> ExerciseGrade:
+    def grade(self, worker: Worker, job: CheckJob) -> ExerciseGrade:
         """Checks an exercise; what it builds on is checked only when that has changed."""
         from autograder.course import with_foundations
 
         grader, found = self._grader(worker, job.exercise), dict[str, ExerciseGrade]()
         for exercise in with_foundations(self.course, [job.exercise]):
             key = self._key(exercise, job.submission)
-            if exercise.name not in self.known or self.known[exercise.name][0] != key or exercise == job.exercise:
+            if exercise.name not in self.judged or self.judged[exercise.name][0] != key or exercise == job.exercise:
                 passed = [name for name, grade in found.items() if grade.status == "passed"]
                 grade = grader.grade_exercise(job.submission, exercise, passed)
                 if worker.is_stopped():
-                    raise Cancelled  # some of its calls were never answered
-                self.known[exercise.name] = (key, grade)
-            found[exercise.name] = self.known[exercise.name][1]
+                    raise Canceled  # some of its calls were never answered
+                self.judged[exercise.name] = (key, grade)
+            found[exercise.name] = self.judged[exercise.name][1]
         return found[job.exercise.name]
 
     def get_ready(self, worker: Worker, exercise: Exercise) -> None:

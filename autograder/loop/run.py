@@ -15,10 +15,11 @@ from rich.console import Console
 
 from autograder.course import Course, CourseError
 from autograder.loop import screen
-from autograder.loop.checker import Checker, Job
+from autograder.loop.checker import Checker, CheckJob
 from autograder.loop.keys import read_keys, single_keys
+from autograder.loop.lessons import open_lesson
 from autograder.loop.state import load, save
-from autograder.loop.watch import Check, Example, Picture, Quit, Warm, Watch, Wish
+from autograder.loop.watch import Check, Example, Lesson, Picture, Quit, Warm, Watch, Wish
 from autograder.reports.console import is_plain
 from autograder.submission import Submission, SubmissionError, read_submission
 
@@ -67,11 +68,13 @@ def _fulfil(wishes: list[Wish], session: Watch, checker: Checker, events: queue.
     for wish in wishes:
         match wish:
             case Check(number, name):
-                checker.check(Job(number, session.course.exercise(name), session.submission))
+                checker.check(CheckJob(number, session.course.exercise(name), session.submission))
             case Warm(name):
                 checker.warm(session.course.exercise(name))
             case Picture(name):
                 _in_background(_draw_picture, session.course, name, events)
+            case Lesson(name):
+                _in_background(_open_lesson, session.course, name, events)
             case Example(name):
                 _in_background(_write_example, session.course, name, events)
             case Quit():
@@ -131,7 +134,12 @@ def _draw_picture(course: Course, name: str, events: queue.SimpleQueue[Event]) -
             said = f"The picture could not be drawn: {lines[-1] if lines else 'the program ended early'}."
     except (OSError, subprocess.TimeoutExpired) as error:
         said = f"The picture could not be drawn: {error}."
-    events.put(lambda watch: watch.drawn(name, said))
+    events.put(lambda watch: watch.shown(name, said))
+
+
+def _open_lesson(course: Course, name: str, events: queue.SimpleQueue[Event]) -> None:
+    _, said = open_lesson(course, name)
+    events.put(lambda watch: watch.shown(name, said))
 
 
 def _write_example(course: Course, name: str, events: queue.SimpleQueue[Event]) -> None:

@@ -25,9 +25,10 @@ from nbgrader.utils import is_grade
 from traitlets import Unicode
 
 from autograder.archives import read_regular
+from autograder.batch.jobs import Setting
 from autograder.course import CourseError, load_course
 from autograder.grades import ExerciseGrade, Grade
-from autograder.isolation.near.protection import missing_locks
+from autograder.isolation.near.protection import ProtectionError, strongest
 from autograder.nbgrader_support.names import exercise_of
 from autograder.nbgrader_support.sanitize import FILTERS
 from autograder.nbgrader_support.service import GradingService
@@ -58,8 +59,10 @@ class SubmittedNotebookExporter(NotebookExporter):
             self._course = load_course(Path(self.course))
         except CourseError as error:
             raise self._refusal(str(error)) from None
-        if missing := missing_locks():
-            raise self._refusal(" ".join(["Nothing was graded.", *missing]))
+        try:
+            self._protection = strongest(Setting(self._course.root, self._course.names).secrets)
+        except ProtectionError as error:
+            raise self._refusal(f"Nothing was graded. {error}") from None
         if not FILTERS.items() <= dict(self.config.get("HTMLExporter", {}).get("filters", {})).items():
             self.log.warning(
                 "nbgrader_config.py is of an earlier version of the course: a script in a student's text cell would "
@@ -123,7 +126,7 @@ class SubmittedNotebookExporter(NotebookExporter):
 
     def _service(self, names: tuple[str, ...]) -> GradingService:
         if names not in self._services:
-            service = self._services[names] = GradingService(self._course.root, names)
+            service = self._services[names] = GradingService(self._course.root, names, self._protection)
             finalize(self, service.close)
         return self._services[names]
 

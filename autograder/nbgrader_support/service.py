@@ -20,8 +20,15 @@ from autograder.submission import Submission
 class GradingService:
     """Grades submissions one after the other in another process, which starts when it is first needed."""
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
-        self._service = Service(__name__, str(root), *names)
+    def __init__(self, root: Path, names: Sequence[str], protection: str) -> None:
+        """Prepares.
+
+        Args:
+            root: the course's folder.
+            names: the exercises that are graded.
+            protection: the profile that submissions are shut in with.
+        """
+        self._service = Service(__name__, str(root), protection, *names)
         self.close = self._service.close
 
     def grade(self, submission: Submission) -> Grade:
@@ -38,12 +45,12 @@ class GradingService:
 
 def main(arguments: Sequence[str]) -> None:
     """Grades whatever is asked."""
-    root, *names = arguments
+    root, protection, *names = arguments
     graders: list[SteadyGrader] = []
 
     def grade(question: Message) -> Message:
         if not graders:
-            graders.append(SteadyGrader(Setting(Path(root), tuple(names))))
+            graders.append(SteadyGrader(Setting(Path(root), tuple(names), protection)))
         found = graders[0].grade(Job(Submission(**question)))
         return as_json(found) if found.graded else {"error": found.notes[-1]}
 

@@ -102,11 +102,11 @@ class DrawingGrader(Grader):
 
     drawings: dict[str, str] = field(default_factory=dict)
 
-    def judge(self, run: Run) -> ExerciseGrade:
+    def judge(self, run: Run, *, late: bool = False) -> ExerciseGrade:
         """See `Grader`."""
         if run.exercise in self.exercises:  # and not one that it builds on
             self.drawings = {outcome.test.name: _drawing(outcome) for outcome in run.outcomes}
-        return super().judge(run)
+        return super().judge(run, late=late)
 
 
 def _drawing(outcome: Outcome) -> str:

@@ -13,7 +13,7 @@ _LARGE, _SMALL = (207, 34, 46), (9, 105, 218)  # red and blue, which nearly ever
 
 
 def heatmap(got: np.ndarray, expected: np.ndarray, wrong: np.ndarray) -> str:
-    """Grey where a number is right, red where it is too large, blue where it is too small, purple where it is none.
+    """Gray where a number is right, red where it is too large, blue where it is too small, purple where it is none.
 
     Args:
         got: what came back.
@@ -79,4 +79,4 @@ def _caption(got: np.ndarray, place: tuple[int, ...], bad: np.ndarray, shown: tu
         what += f" at {list(place)}"
     if shown != bad.shape:
         what += f"; {shown[0]} of {bad.shape[0]} rows and {shown[1]} of {bad.shape[1]} columns are shown"
-    return f"{what}. Red is too large, blue too small, grey right, purple not a finite number."
+    return f"{what}. Red is too large, blue too small, gray right, purple not a finite number."

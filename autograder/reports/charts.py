@@ -6,11 +6,10 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+if TYPE_CHECKING:  # it loads slowly, and only pages of a class draw
+    from matplotlib.figure import Figure
 
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: small, searchable, and in the page's own font
@@ -19,11 +18,12 @@ _STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "text.parse_math": False,
 }
-_BLUE, _GREY = "#1f5fa8", "#8a8f98"
+_BLUE, _GRAY = "#1f5fa8", "#8a8f98"
 
 
 def distribution(percents: Sequence[float]) -> str:
     """How many students have which score."""
+    from matplotlib.ticker import MaxNLocator
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -56,7 +56,7 @@ def attempts(scores: Sequence[Sequence[float]]) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for line in scores:
-            axes.plot(range(1, len(line) + 1), line, color=_GREY, alpha=0.35, linewidth=1)
+            axes.plot(range(1, len(line) + 1), line, color=_GRAY, alpha=0.35, linewidth=1)
         most = max(map(len, scores))
         columns = [[line[i] for line in scores if len(line) > i] for i in range(most)]
         means = [sum(column) / len(column) for column in columns]
@@ -70,6 +70,9 @@ def attempts(scores: Sequence[Sequence[float]]) -> str:
 
 
 def _svg(name: str, label: str, height: float, draw: Callable[[Figure], None]) -> str:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     out = io.StringIO()
     # Ids in the picture come from the salt: the same each time, and no two charts of a page share one.
     with mpl.rc_context():

@@ -1,20 +1,40 @@
-"""The commands around a term: `collect`, `fill` and `similar`."""
+"""The commands around a term: `report`, `gradescope`, `collect`, `fill` and `similar`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from autograder.course import Course, GraderError
+from autograder.course import Course, CourseError, Exercise, GraderError
+from autograder.exits import OK
 from autograder.reports.gates import terminal
+
+if TYPE_CHECKING:
+    from autograder.term.assignments import Assignment
 
 SHOWN = 10  # names that a list gives before it counts the rest
 
 
 def add_commands(commands: Any) -> None:
     """Adds them to the program's commands."""
+    report = commands.add_parser("report", help="reports of a folder of grades, or what changed between two")
+    report.add_argument("results", nargs="*", type=Path, metavar="RESULTS", help="what `grade --out` wrote")
+    report.add_argument("--roster", type=Path, metavar="CSV", help="the people of the course")
+    add_assignment(report)
+    add_reports(report)
+    report.add_argument("--formats", action="store_true", help="list the formats")
+    report.add_argument("--diff", nargs=2, type=Path, metavar=("OLD", "NEW"), help="who gained or lost what, and why")
+    report.set_defaults(run=_report)
+
+    gradescope = commands.add_parser("gradescope", help="write the autograder zip that Gradescope runs")
+    gradescope.add_argument("zip", type=Path, metavar="ZIP")
+    gradescope.add_argument("exercises", nargs="*", metavar="EXERCISE", help="softmax, attention, ... (all)")
+    add_assignment(gradescope)
+    gradescope.add_argument("--trust-submissions", action="store_true", help="where Gradescope's kernel has no locks")
+    gradescope.set_defaults(run=_gradescope)
+
     collect = commands.add_parser("collect", help="lay out a bulk download of Moodle, Canvas, Gradescope, Classroom 50")
     collect.add_argument("export", type=Path, metavar="EXPORT", help="the zip, or the folder that it was unpacked to")
     collect.add_argument("folder", type=Path, metavar="DIR", help="new: a folder a submission, and handed-in.csv")
@@ -40,9 +60,61 @@ def _add_similar(commands: Any) -> None:
     similar.set_defaults(run=_similar)
 
 
+def add_assignment(parser: argparse.ArgumentParser) -> None:
+    """Adds `--assignment`."""
+    parser.add_argument("--assignment", default="", metavar="NAME", help="of course.toml (the whole course)")
+
+
+def add_reports(parser: argparse.ArgumentParser) -> None:
+    """Adds `--report`."""
+    help_text = "a report, printed or written; `report --formats` lists the formats"
+    parser.add_argument("--report", action="append", default=[], metavar="FORMAT[=PATH]", help=help_text)
+
+
+def wanted(course: Course, name: str, exercises: Sequence[str]) -> tuple[Assignment, tuple[Exercise, ...]]:
+    """The assignment that is asked for, and those of its exercises that are; all for none."""
+    from autograder.term.assignments import find
+
+    assignment = find(course, name)
+    selected = course.select(exercises) if exercises else assignment.select(course)
+    if strange := [exercise.name for exercise in selected if exercise.name not in assignment.exercises]:
+        raise CourseError(f"{strange[0]} is no exercise of {name}: {', '.join(assignment.exercises)}.")
+    return assignment, selected
+
+
+def _report(options: argparse.Namespace, course: Course) -> int:
+    from autograder.reports.formats import check_specs, list_formats, read_course_results, write_reports
+    from autograder.reports.term import read_term
+
+    if options.diff and (options.results or options.report):
+        raise CourseError("`report --diff OLD NEW` stands alone: ask for the other reports in a command of their own.")
+    if options.diff:
+        from autograder.reports.changes import changes
+
+        old, new = (read_course_results(course, folder) for folder in options.diff)
+        print("\n".join(changes(old, new)) or "Nothing changed.")
+        return OK
+    if options.formats:
+        print(list_formats())
+        return OK
+    if not options.results or not options.report:
+        raise CourseError("Say what to report: `report RESULTS --report class=class.html`, or `report --diff OLD NEW`.")
+    check_specs(options.report)
+    write_reports(options.report, course, read_term(course, options.results, options.roster, options.assignment))
+    return OK
+
+
+def _gradescope(options: argparse.Namespace, course: Course) -> int:
+    from autograder.reports.gradescope_zip import write_zip
+
+    _, exercises = wanted(course, options.assignment, options.exercises)
+    write_zip(course, options.zip, exercises, trust=options.trust_submissions, assignment=options.assignment)
+    print(f"{options.zip} is ready to be uploaded: Gradescope, Configure Autograder, Zip file upload.")
+    return OK
+
+
 def _similar(options: argparse.Namespace, course: Course) -> int:
     from autograder.batch.results import ResultError, read_sources
-    from autograder.course import CourseError
     from autograder.files import write_whole
     from autograder.reports.formats import read_course_results
     from autograder.reports.pages import page

@@ -1,4 +1,4 @@
-"""The terminal that there is: wide or narrow, with colours or without, with Unicode or ASCII alone, seen or heard."""
+"""The terminal that there is: wide or narrow, with colors or without, with Unicode or ASCII alone, seen or heard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPELLED = {
 
 
 class Plain(Console):
-    """For a screen reader: lines of text one after the other, without colours, bars, boxes, marks or redrawing."""
+    """For a screen reader: lines of text one after the other, without colors, bars, boxes, marks or redrawing."""
 
 
 def open_console(plain: bool = False) -> Console:

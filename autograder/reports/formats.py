@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,18 @@ from autograder.batch.results import ResultError, file_name, read_results
 from autograder.course import Course, CourseError, GraderError
 from autograder.files import write_whole
 from autograder.grades import Grade
+from autograder.reports import (
+    classroom,
+    classroom50,
+    github,
+    gitlab,
+    gradescope,
+    junit,
+    markdown,
+    prairielearn,
+    spreadsheet,
+    student,
+)
 from autograder.reports.disclosure import disclosed
 from autograder.reports.gradebook import Entry
 
@@ -20,44 +31,51 @@ Render = Callable[[Course, Sequence[Entry]], str]
 
 
 class Format(NamedTuple):
-    """One format.
+    """One format: with its entry in `FORMATS` it is known to the commands, and to the test of `docs/reports.md`.
 
     Attributes:
-        module: the module of this package whose `render` writes it.
+        render: writes it.
         suffix: of a file's name.
+        about: what it is, in a line.
         each: whether it is about one student, so that several get a file each, in a folder.
         instructors: whether it is for instructors, who see all of the hidden tests.
     """
 
-    module: str
+    render: Render
     suffix: str
+    about: str
     each: bool = False
     instructors: bool = False
 
 
 FORMATS = {
-    "junit": Format("junit", ".xml"),
-    "github": Format("github", ".txt"),
-    "markdown": Format("markdown", ".md"),
-    "gitlab": Format("gitlab", ".json"),
-    "gradescope": Format("gradescope", ".json", each=True),
-    "prairielearn": Format("prairielearn", ".json", each=True),
-    "classroom50": Format("classroom50", ".json", each=True),
-    "csv": Format("spreadsheet", ".csv", instructors=True),
-    "student": Format("student", ".html", each=True),
-    "class": Format("classroom", ".html", instructors=True),
+    "junit": Format(junit.render, ".xml", "JUnit XML: a suite an exercise, a case a test"),
+    "github": Format(github.render, ".txt", "annotations at the student's own lines, for GitHub Actions"),
+    "markdown": Format(markdown.render, ".md", "a table, and what is wrong below it"),
+    "gitlab": Format(gitlab.render, ".json", "Code Quality, beside the lines of a merge request"),
+    "gradescope": Format(gradescope.render, ".json", "Gradescope's results.json", each=True),
+    "prairielearn": Format(prairielearn.render, ".json", "the results.json of an external grader", each=True),
+    "classroom50": Format(classroom50.render, ".json", "Classroom 50's result.json, in whole points", each=True),
+    "csv": Format(spreadsheet.render, ".csv", "a row a student, a column an exercise", instructors=True),
+    "student": Format(student.render, ".html", "a page for a student", each=True),
+    "class": Format(classroom.render, ".html", "a page for the class", instructors=True),
 }
 
 
-def check_wishes(wishes: Sequence[str]) -> None:
+def list_formats() -> str:
+    """Every format and what it is, a line each."""
+    return "\n".join(f"{name:<{max(map(len, FORMATS))}}  {form.about}" for name, form in FORMATS.items())
+
+
+def check_specs(specs: Sequence[str]) -> None:
     """Looks at each `FORMAT` or `FORMAT=PATH`, before any work is done for it.
 
     Raises:
         CourseError: there is no such format.
     """
-    for wish in wishes:
-        if wish.partition("=")[0] not in FORMATS:
-            raise CourseError(f"There is no format {wish.partition('=')[0]!r}. The formats are: {', '.join(FORMATS)}.")
+    for spec in specs:
+        if spec.partition("=")[0] not in FORMATS:
+            raise CourseError(f"There is no format {spec.partition('=')[0]!r}. The formats are: {', '.join(FORMATS)}.")
 
 
 def read_course_results(course: Course, folder: Path) -> list[Grade]:
@@ -78,35 +96,34 @@ def read_course_results(course: Course, folder: Path) -> list[Grade]:
     return grades
 
 
-def write_reports(wishes: Sequence[str], course: Course, entries: Sequence[Entry]) -> None:
+def write_reports(specs: Sequence[str], course: Course, entries: Sequence[Entry]) -> None:
     """Writes all reports that were asked for."""
-    for wish in wishes:
-        write_report(wish, course, entries)
+    for spec in specs:
+        write_report(spec, course, entries)
 
 
-def write_report(wish: str, course: Course, entries: Sequence[Entry]) -> None:
+def write_report(spec: str, course: Course, entries: Sequence[Entry]) -> None:
     """Writes one report to its path, or to the standard output.
 
     Raises:
         GraderError: it cannot be written.
     """
-    name, _, path = wish.partition("=")
+    name, _, path = spec.partition("=")
     form = FORMATS[name]
     if not form.instructors:
         now = datetime.now(UTC)
         entries = [disclosed(course, entry, now) for entry in entries]
-    render: Render = import_module(f"autograder.reports.{form.module}").render
     if not path and form.each and len(entries) != 1:
         raise CourseError(f"{name} is about one student, and these are {len(entries)}: give a folder, {name}=FOLDER.")
     if not path:
-        sys.stdout.write(render(course, entries))
+        sys.stdout.write(form.render(course, entries))
     elif form.each and (len(entries) != 1 or Path(path).is_dir()):
         if Path(path).suffix == form.suffix and not Path(path).is_dir():
             raise CourseError(f"{name} is about one student, and these are {len(entries)}: {path} names one file.")
         for entry in entries:
-            _write(Path(path) / f"{file_name(_page_of(entry, entries))}{form.suffix}", render(course, [entry]))
+            _write(Path(path) / f"{file_name(_page_of(entry, entries))}{form.suffix}", form.render(course, [entry]))
     else:
-        _write(Path(path), render(course, entries))
+        _write(Path(path), form.render(course, entries))
 
 
 def _page_of(entry: Entry, entries: Sequence[Entry]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from autograder.course import Course
 from autograder.reports.gates import command_data, command_property
 from autograder.reports.gradebook import Entry
-from autograder.reports.places import troubles
+from autograder.reports.places import annotations_of
 
 
 def render(course: Course, entries: Sequence[Entry]) -> str:
@@ -21,6 +21,6 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
         f"::error file={command_property(t.file)},line={t.line},title={command_property(whose(entry) + t.title)}::"
         f"{command_data(t.text)}\n"
         for entry in entries
-        for t in troubles(entry.grade)
+        for t in annotations_of(entry.grade)
     )
     return "".join(commands)

@@ -94,7 +94,7 @@ class Term:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def plain(grades: Iterable[Grade]) -> list[Entry]:
+def without_policy(grades: Iterable[Grade]) -> list[Entry]:
     """Grades that count as they are."""
     return [
         Entry(

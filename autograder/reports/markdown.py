@@ -8,7 +8,7 @@ from autograder.course import Course
 from autograder.reports.gates import fenced
 from autograder.reports.gates import markdown as plain
 from autograder.reports.gradebook import Entry
-from autograder.reports.places import troubles
+from autograder.reports.places import annotations_of
 
 _MARKS = {"passed": "✅", "failed": "❌", "not_started": "⬜", "missing": "❔"}
 LIMIT = 900_000  # bytes; GitHub shows nothing of a summary above 1 MiB
@@ -35,6 +35,6 @@ def _of(course: Course, entry: Entry) -> Iterator[str]:
             f"| {title} | {status} | {exercise.score:g}/{exercise.max_score:g} | {passed} of {len(exercise.tests)} |"
         )
     yield ""
-    for trouble in troubles(grade):
-        yield f"<details><summary>{plain(trouble.file)} line {trouble.line}: {plain(trouble.title)}</summary>\n"
-        yield f"{fenced(trouble.text)}\n\n</details>\n"
+    for found in annotations_of(grade):
+        yield f"<details><summary>{plain(found.file)} line {found.line}: {plain(found.title)}</summary>\n"
+        yield f"{fenced(found.text)}\n\n</details>\n"

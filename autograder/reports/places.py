@@ -8,7 +8,7 @@ from typing import NamedTuple
 from autograder.grades import Grade
 
 
-class Trouble(NamedTuple):
+class Annotation(NamedTuple):
     """A failure with the line that it is about; 1 where nothing says which."""
 
     file: str
@@ -17,7 +17,7 @@ class Trouble(NamedTuple):
     text: str
 
 
-def troubles(grade: Grade) -> Iterator[Trouble]:
+def annotations_of(grade: Grade) -> Iterator[Annotation]:
     """What is wrong in exercises that were started, a failure each; what is said twice is given once."""
     for exercise in grade.exercises:
         if exercise.status in ("passed", "not_started", "missing"):
@@ -29,6 +29,6 @@ def troubles(grade: Grade) -> Iterator[Trouble]:
                 said.add(test.feedback)
                 hints = "".join(f"\nHint: {hint.text}" for hint in exercise.hints)
                 line = test.line or (exercise.holes[0] if exercise.holes else 1)
-                yield Trouble(f"exercises/{exercise.name}.py", line, test.title, (test.feedback + hints).strip())
+                yield Annotation(f"exercises/{exercise.name}.py", line, test.title, (test.feedback + hints).strip())
         for place in exercise.places:
-            yield Trouble(f"exercises/{exercise.name}.py", place.line, "It goes wrong here first", place.sentence)
+            yield Annotation(f"exercises/{exercise.name}.py", place.line, "It goes wrong here first", place.sentence)

@@ -1,4 +1,4 @@
-"""Grades in the terminal: coloured, narrow, or as plain lines that a screen reader can read out."""
+"""Grades in the terminal: colored, narrow, or as plain lines that a screen reader can read out."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def print_check(console: Console, course: Course, grade: Grade) -> None:
             console.print()
         if exercise.status not in ("passed", "not_started", "missing"):
             console.print(title)
-            print_trouble(console, exercise, whole=True)
+            print_failures(console, exercise, whole=True)
             if not exercise.hints:
                 console.print(f"  [dim]For a hint: make hint EX={exercise.name}[/]")
             console.print()
@@ -52,7 +52,7 @@ def print_check(console: Console, course: Course, grade: Grade) -> None:
     console.print(f"\n{_next_step(course, grade)}")
 
 
-def print_trouble(console: Console, exercise: ExerciseGrade, *, whole: bool) -> None:
+def print_failures(console: Console, exercise: ExerciseGrade, *, whole: bool) -> None:
     """What is wrong with one exercise: its first failure in full, then what a known mistake says.
 
     Args:
@@ -214,7 +214,7 @@ def state(exercise: ExerciseGrade) -> str:
     if exercise.holes and exercise.status != "error":
         left, total = len(exercise.holes), exercise.holes_total
         return f"{left} of {count(total, 'hole')} left" if left < total else f"{count(left, 'hole')} left"
-    said = {"error": "cannot be loaded", "timeout": "does not come to an end", "not_graded": "not graded"}
+    said = {"error": "cannot be loaded", "timeout": "timed out", "not_graded": "not graded"}
     return said.get(exercise.status, exercise.status)
 
 

@@ -20,7 +20,7 @@ SLACK = 8.0
 LARGEST_TOLERANCE = 1e-3
 MOST_NUMBERS = 2**24  # of a nested list; nothing that is right has more
 # Named for hidden tests too; all other types are "an object" there, for their names are the submission's choice.
-_PLAIN = (list, tuple, dict, str, bytes, bool, int, float, complex)
+_BUILTIN = (list, tuple, dict, str, bytes, bool, int, float, complex)
 
 
 class Mismatch(AssertionError):
@@ -90,7 +90,7 @@ def assert_equal(got: Any, expected: Any, *, what: str = "") -> None:
         if wrong.any():
             raise Mismatch(f"{int(wrong.sum())} of {wrong.size} entries are wrong", got, expected, wrong, what=what)
     elif type(got) is not type(expected):
-        raise _other_kind(got, expected, describe_kind(expected), _plain_kind(expected), what)
+        raise _other_kind(got, expected, describe_kind(expected), _builtin_kind(expected), what)
     elif got != expected or not _same_kinds(got, expected):
         raise Mismatch("it returned something else", got, expected, what=what)
 
@@ -112,10 +112,10 @@ def assert_shape(got: Any, shape: tuple[int, ...], *, like: Any = None, what: st
 
 def assert_dtype(got: Any, dtype: Any) -> None:
     """Passes when `got` is an array or tensor of this dtype."""
-    actual = getattr(got, "dtype", None)
+    actual = got.dtype if _is_array(got) else None
     if actual != dtype:
         found = describe_kind(got) if actual is None else f"numbers of dtype {actual}"
-        plain = _plain_kind(got) if actual is None else found
+        plain = _builtin_kind(got) if actual is None else found
         raise Mismatch(
             f"it returned {found} instead of {dtype}", got, None, kind=f"it returned {plain} instead of {dtype}"
         )
@@ -126,16 +126,16 @@ def assert_raises_value_error(function: Callable[..., Any], *args: Any, **kwargs
     try:
         got = function(*args, **kwargs)
     except ValueError as error:
-        if isinstance(error, StudentError) and len(error.trouble.message.split()) < 2:
+        if isinstance(error, StudentError) and len(error.failure.message.split()) < 2:
             text = "the ValueError does not say why, in a sentence"
             raise Mismatch(text, None, None, kind=text) from None
         return
     except StudentError as error:
-        kind = error.trouble.type_name
+        kind = error.failure.type_name
         wanted = "instead of a ValueError that says why"
         raise Mismatch(f"it raised {kind} {wanted}", None, None, kind=f"it raised something else {wanted}") from None
     returned, wanted = describe_kind(got), "instead of raising a ValueError"
-    raise Mismatch(f"it returned {returned} {wanted}", got, None, kind=f"it returned {_plain_kind(got)} {wanted}")
+    raise Mismatch(f"it returned {returned} {wanted}", got, None, kind=f"it returned {_builtin_kind(got)} {wanted}")
 
 
 def as_numpy(value: Any) -> np.ndarray:
@@ -172,7 +172,7 @@ def _numbers(value: Any, left: list[int]) -> Any:
 
 
 def rounding(got: Any) -> float:
-    """Half the distance between neighbouring numbers near 1, in the dtype of `got`, but never coarser than float32."""
+    """Half the distance between neighboring numbers near 1, in the dtype of `got`, but never coarser than float32."""
     dtype = as_numpy(got).dtype
     fine = dtype == np.float64 or not np.issubdtype(dtype, np.floating)
     return float(np.finfo(np.float64 if fine else np.float32).eps) / 2
@@ -187,7 +187,7 @@ def describe_kind(value: Any) -> str:
     if _is_array(value):
         return f"{'a tensor' if _family(value) == 'tensor' else 'an array'} of shape {list(np.shape(value))}"
     if isinstance(value, (list, tuple)) and value:
-        return f"{_plain_kind(value)} of {len(value)}{_described_items(value)}"
+        return f"{_builtin_kind(value)} of {len(value)}{_described_items(value)}"
     name = value.type_name if isinstance(value, Remote) else type(value).__name__
     return f"an {name}" if name[:1].lower() in tuple("aeiou") else f"a {name}"
 
@@ -201,13 +201,13 @@ def _described_items(value: Any) -> str:
     return kinds[families.pop()] if len(value) > 1 else f" {kinds[families.pop()].strip()[:-1]}"
 
 
-def _plain_kind(value: Any) -> str:
+def _builtin_kind(value: Any) -> str:
     """The same without anything that the submission has a choice of words in."""
     if value is None or value is ...:
         return describe_kind(value)
     if _is_array(value):
         return _an_array(value)
-    name = next((kind.__name__ for kind in _PLAIN if type(value) is kind), "object")
+    name = next((kind.__name__ for kind in _BUILTIN if type(value) is kind), "object")
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
@@ -236,7 +236,7 @@ def _other_kind(
         isinstance(got, (list, tuple))) else []  # fmt: skip
     where = f"; the part at index {parts[0]} has that shape" if parts else ""
     text = f"it returned {describe_kind(got)} instead of {wanted}{where}"
-    return Mismatch(text, got, expected, kind=f"it returned {_plain_kind(got)} instead of {plain}", what=what)
+    return Mismatch(text, got, expected, kind=f"it returned {_builtin_kind(got)} instead of {plain}", what=what)
 
 
 def _same_kinds(got: Any, expected: Any) -> bool:

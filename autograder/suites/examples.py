@@ -17,7 +17,7 @@ from hypothesis.strategies import DataObject
 
 from autograder.isolation.near.remote import Call
 from autograder.suites.internals import fixture_names, settings_of
-from autograder.suites.plugin import BENCH
+from autograder.suites.plugin import WORKBENCH
 from autograder.suites.randomness import own_random_numbers, seed
 
 Example = Mapping[str, Any]
@@ -51,7 +51,7 @@ class Examples:
         if any(isinstance(value, DataObject) for example in examples for value in example.values()):
             return None  # what comes next is drawn inside the test
         with own_random_numbers():
-            self._run(test, fixtures, examples, pyfuncitem.config.stash[BENCH].calls)
+            self._run(test, fixtures, examples, pyfuncitem.config.stash[WORKBENCH].calls)
         return True
 
     def _run(self, test: Any, fixtures: Mapping[str, Any], examples: Sequence[Example], calls: Sequence[Call]) -> None:

@@ -10,7 +10,7 @@ import ast
 import builtins
 import signal
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 
 from autograder.course import holes
 from autograder.declared import INPUTS_TEST
-from autograder.isolation.near.remote import Call, Remote, Stopped, StudentError, Trouble
+from autograder.isolation.near.remote import Call, Failure, Remote, Stopped, StudentError
 from autograder.suites.compare import Mismatch, as_numpy, describe_kind
 from autograder.suites.differences import describe
 from autograder.suites.plugin import is_suite
@@ -72,16 +72,21 @@ class Explainer:
         source: the student's file.
         definitions: the lines of each function and class in it.
         call_seconds: a call's deadline.
+        asked: the names that the suites have asked for. Of a hidden test no other is told: a submission may define as
+            many functions and classes as it likes, and choose among them.
+        late: whether visible tests, too, are explained as hidden ones are: student code knew of these before.
     """
 
     name: str
     source: str
     definitions: Mapping[str, tuple[int, int]]
     call_seconds: float
+    asked: Collection[str] = ()
+    late: bool = False
 
     def explain(self, outcome: Outcome) -> Explanation:
         """What a student reads about a test that did not pass."""
-        full = outcome.test.visibility == "visible"
+        full = outcome.test.visibility == "visible" and not self.late
         hole = self._hole(outcome)
         own = [call for call in outcome.calls if not call.of_library]
         call = own[-1] if own else None
@@ -89,32 +94,32 @@ class Explainer:
         text = "\n".join(part for part in (happened, outcome.test.meaning) if part)
         return Explanation(text, hole or self._line(outcome, call, full))
 
-    def loading(self, trouble: Trouble) -> Explanation:
+    def loading(self, failure: Failure) -> Explanation:
         """Why the file could not be loaded. No test ran yet, so nothing hidden can be in it: all is said."""
-        file, line = trouble.syntax[:2] if trouble.syntax else (trouble.frames or [("", 0, "")])[-1][:2]
-        return Explanation(self._loading(trouble), max(line, 0) if file == f"{self.name}.py" else 0)
+        file, line = failure.syntax[:2] if failure.syntax else (failure.frames or [("", 0, "")])[-1][:2]
+        return Explanation(self._loading(failure), max(line, 0) if file == f"{self.name}.py" else 0)
 
-    def _loading(self, trouble: Trouble) -> str:
-        if trouble.kind == "timeout":
+    def _loading(self, failure: Failure) -> str:
+        if failure.kind == "timeout":
             return f"{self.name}.py did not finish loading. Look for a loop outside of all functions."
-        if trouble.kind == "crashed":
-            return f"Loading {self.name}.py ended the program: {_ending(trouble.status)}."
-        if trouble.syntax:
-            file, line, column, text = trouble.syntax
+        if failure.kind == "crashed":
+            return f"Loading {self.name}.py ended the program: {_ending(failure.status)}."
+        if failure.syntax:
+            file, line, column, text = failure.syntax
             caret = f"\n    {text.rstrip()}\n    {' ' * max(column - 1, 0)}^" if text.strip() else ""
-            return f"{file} line {line} is not valid Python: {trouble.message}.{caret}"
-        if trouble.type_name in ("ImportError", "ModuleNotFoundError"):
-            return f"{self.name}.py could not be loaded: {trouble.message}{self._at(trouble, full=True)}."
-        return f"Loading {self.name}.py failed: {self._raised(trouble, full=True)}"
+            return f"{file} line {line} is not valid Python: {failure.message}.{caret}"
+        if failure.type_name in ("ImportError", "ModuleNotFoundError"):
+            return f"{self.name}.py could not be loaded: {failure.message}{self._at(failure, full=True)}."
+        return f"Loading {self.name}.py failed: {self._raised(failure, full=True)}"
 
     def _what_happened(self, outcome: Outcome, call: Call | None, full: bool) -> str:
         error = outcome.error
         if error is None:
             return "This test counts only when the others have earned at least half of their points."
         if isinstance(error, Stopped):
-            return self._stopped(error.trouble, call, full)
+            return self._stopped(error.failure, call, full)
         if isinstance(error, StudentError):
-            return self._raised(error.trouble, full, call)
+            return self._raised(error.failure, full, call)
         if call is None:
             return str(error) if full else f"{self.name}.py gave nothing that the test can work with."
         if isinstance(error, Mismatch):
@@ -123,21 +128,26 @@ class Explainer:
             what = f", {error.what}" if error.what else made
             if not full:
                 kind = f": {error.kind}." if error.kind else f"{what} is not right."
-                return " ".join(part for part in (f"`{call.name}`{kind}", difference) if part)
+                return " ".join(part for part in (f"{self._called(call, full)}{kind}", difference) if part)
             parts = (f"`{call.name}`{what}: {error.text}.", difference, example(call, error))
             return "\n".join(part for part in parts if part)
         if isinstance(error, AssertionError) and full and str(error):
             return f"{str(error).splitlines()[0]}\n{example(call, None)}"
         if isinstance(error, AssertionError):
-            return str(error) if outcome.test.name == INPUTS_TEST else f"`{call.name}` is not right."
+            return str(error) if outcome.test.name == INPUTS_TEST else f"{self._called(call, full)} is not right."
         returned = describe_kind(call.value) if full else "something"
-        return f"`{call.name}` returned {returned}, which the test cannot work with."
+        return f"{self._called(call, full)} returned {returned}, which the test cannot work with."
 
-    def _stopped(self, trouble: Trouble, call: Call | None, full: bool) -> str:
-        where = f"`{call.name}`" if call else f"{self.name}.py"
-        if trouble.kind == "timeout":
+    def _called(self, call: Call, full: bool) -> str:
+        """A call's target, as it is written in code."""
+        name, _, method = call.name.partition(".")
+        return f"`{call.name}`" if full or name in self.asked else f"`object.{method}`"
+
+    def _stopped(self, failure: Failure, call: Call | None, full: bool) -> str:
+        where = self._called(call, full) if call else f"{self.name}.py"
+        if failure.kind == "timeout":
             return f"{where} gave no answer within {self.call_seconds:g} seconds. Look for a loop that never ends."
-        return f"{where} ended the program: {_ending(trouble.status, full)}."
+        return f"{where} ended the program: {_ending(failure.status, full)}."
 
     def _hole(self, outcome: Outcome) -> int:
         """The line of a hole that the failure comes from: one that is left in a function that the test called."""
@@ -149,7 +159,7 @@ class Explainer:
             if self._definition(line) in called:
                 return line
         error = outcome.error
-        if isinstance(error, StudentError) and "llipsis" in error.trouble.message and left:
+        if isinstance(error, StudentError) and "llipsis" in error.failure.message and left:
             return left[0]
         return 0
 
@@ -161,12 +171,17 @@ class Explainer:
     def _line(self, outcome: Outcome, call: Call | None, full: bool) -> int:
         """The line that a failure is about: the one that raised, for a visible test; or where the function begins."""
         error = outcome.error
-        frames = error.trouble.frames if isinstance(error, StudentError) else ()
+        frames = error.failure.frames if isinstance(error, StudentError) else ()
         own = [line for file, line, _ in frames if file == f"{self.name}.py"]
         if full and own:
             return own[-1]
-        name = (own and self._definition(own[-1])) or (call.name.split(".")[0] if call else "")
-        return self.definitions.get(name, (0, 0))[0]
+        name = (own and self._told(own[-1], full)) or (call.name.split(".")[0] if call else "")
+        return self.definitions.get(name, (0, 0))[0] if full or name in self.asked else 0
+
+    def _told(self, line: int, full: bool) -> str:
+        """The function or class that a line is in, if that may be told."""
+        name = self._definition(line)
+        return name if full or name in self.asked else ""
 
     def _unfinished(self, outcome: Outcome, hole: int) -> str:
         """That the failure comes from a hole, if it does."""
@@ -183,41 +198,41 @@ class Explainer:
             return f"`{outcome.calls[-1].name}` returned `...`: an answer is still missing in it."
         return ""
 
-    def _raised(self, trouble: Trouble, full: bool, call: Call | None = None) -> str:
-        where = f"`{call.name}`" if call else "it"
-        if trouble.kind == "missing":
+    def _raised(self, failure: Failure, full: bool, call: Call | None = None) -> str:
+        where = self._called(call, full) if call else "it"
+        if failure.kind == "missing":
             return (
-                f"{self.name}.py has no `{trouble.message}`."
+                f"{self.name}.py has no `{failure.message}`."
                 if full
                 else f"{self.name}.py lacks something that it needs."
             )
-        if trouble.forbidden in FORBIDDEN:
-            return f"{where}: {FORBIDDEN[trouble.forbidden]}{self._at(trouble, full)}."
-        if trouble.type_name == "SystemExit":
-            return f"{where} called `exit`{self._at(trouble, full)}. A function returns its result instead."
-        if trouble.type_name == "RecursionError":
-            return f"{where} calls itself without end{self._at(trouble, full)}."
-        if trouble.type_name == "MemoryError":
-            return f"{where} used more memory than there is for one exercise{self._at(trouble, full)}."
-        known = _is_well_known(trouble.type_name) if full else trouble.type_name in _COMMON
-        kind = trouble.type_name if known else "an exception of your own" if full else "an exception"
-        if trouble.type_name == "TypeError" and not trouble.frames:
+        if failure.forbidden in FORBIDDEN:
+            return f"{where}: {FORBIDDEN[failure.forbidden]}{self._at(failure, full)}."
+        if failure.type_name == "SystemExit":
+            return f"{where} called `exit`{self._at(failure, full)}. A function returns its result instead."
+        if failure.type_name == "RecursionError":
+            return f"{where} calls itself without end{self._at(failure, full)}."
+        if failure.type_name == "MemoryError":
+            return f"{where} used more memory than there is for one exercise{self._at(failure, full)}."
+        known = _is_well_known(failure.type_name) if full else failure.type_name in _COMMON
+        kind = failure.type_name if known else "an exception of your own" if full else "an exception"
+        if failure.type_name == "TypeError" and not failure.frames:
             return (
                 f"{where} could not be called as the exercise says: check the names and the order of its parameters."
-                + (f" Python says: {trouble.message}" if full else "")
+                + (f" Python says: {failure.message}" if full else "")
             )
-        message = f": {trouble.message}" if full and trouble.message else ""
+        message = f": {failure.message}" if full and failure.message else ""
         shown = f"\n    {written(call)}" if full and call and any(True for _ in call.arguments) else ""
-        return f"{where} raised {kind}{self._at(trouble, full)}{message}{shown}"
+        return f"{where} raised {kind}{self._at(failure, full)}{message}{shown}"
 
-    def _at(self, trouble: Trouble, full: bool) -> str:
+    def _at(self, failure: Failure, full: bool) -> str:
         """Where it was raised: for a hidden test the function alone, for a line may carry an input out."""
-        if not trouble.frames:
+        if not failure.frames:
             return ""
-        file, line, _ = trouble.frames[-1]
+        file, line, _ = failure.frames[-1]
         own = file == f"{self.name}.py"
         if not full:
-            name = self._definition(line) if own else ""
+            name = self._told(line, full) if own else ""
             return f" in `{name}`" if name else ""
         lines = self.source.split("\n")  # as Python counts them
         shown = f": `{printable(lines[line - 1]).strip()[:SHOWN_LINE]}`" if own and 0 < line <= len(lines) else ""

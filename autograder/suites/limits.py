@@ -6,6 +6,7 @@ matrix that fills the machine.
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import sys
 import threading
@@ -38,21 +39,72 @@ def bounded(more: float = 0.0) -> Iterator[None]:
     Args:
         more: seconds that it may take besides, for waiting.
     """
-    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+    if sys.platform != "linux":
         yield
         return
-    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = mapped + MEMORY
+    timed = _by_signal if threading.current_thread() is threading.main_thread() else _by_thread
+    with _little_memory(), timed(SECONDS + more):
+        yield
+
+
+@contextmanager
+def _little_memory() -> Iterator[None]:
+    """The limit is the process's: of several threads, the first one sets it and the last one lifts it."""
+    global _limited, _lifted
+    with _lock:
+        _limited += 1
+        if _limited == 1:
+            mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            _lifted = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+            limit = mapped + MEMORY
+            resource.setrlimit(
+                resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard)
+            )
+    try:
+        yield
+    finally:
+        with _lock:
+            _limited -= 1
+            if not _limited:
+                resource.setrlimit(resource.RLIMIT_AS, _lifted)
+
+
+_lock = threading.Lock()
+_limited, _lifted = 0, (-1, -1)
+
+
+@contextmanager
+def _by_signal(seconds: float) -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, _exhausted)
     try:
-        resource.setrlimit(resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
-        signal.setitimer(signal.ITIMER_REAL, SECONDS + more)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextmanager
+def _by_thread(seconds: float) -> Iterator[None]:
+    """Signals reach the main thread alone: another one is interrupted by a third, as Python lets one do."""
+    thread = ctypes.c_ulong(threading.get_ident())
+    interrupt, ended, lock = ctypes.pythonapi.PyThreadState_SetAsyncExc, threading.Event(), threading.Lock()
+
+    def late() -> None:
+        with lock:
+            if not ended.is_set():
+                interrupt(thread, ctypes.py_object(Exhausted))
+
+    timer = threading.Timer(seconds, late)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:
+            ended.set()
+            interrupt(thread, None)  # one that was on its way comes no more
+        timer.cancel()
 
 
 def contained(work: Callable[[], T], otherwise: T) -> T:

@@ -1,7 +1,7 @@
 """The pytest plugin that turns pytest files into suites: fixtures named like the exercises, and points.
 
 `pytest tests/hidden` runs the hidden suites on `solutions/`; `--submission PATH` on anything else. The grader uses the
-same plugin and only replaces the `Bench` that opens submissions.
+same plugin and only replaces the `Workbench` that opens submissions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from autograder.isolation.near.worker import Confinement, Worker, start_worker
 from autograder.submission import read_submission
 from autograder.suites.internals import no_local_constants
 
-BENCH = pytest.StashKey["Bench"]()
+WORKBENCH = pytest.StashKey["Workbench"]()
 COURSE = pytest.StashKey[Course]()
 
 _GENERATE = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
@@ -78,7 +78,7 @@ class Sources:
 
 
 @dataclass
-class Bench:
+class Workbench:
     """Where suites get the submission from: it opens one exercise at a time, and keeps what was called.
 
     Attributes:
@@ -106,7 +106,7 @@ class Bench:
         """Ends the open session."""
         session, self.session = self.session, None
         if session is not None:
-            session.end()
+            session.rest()
 
 
 def pytest_collection_finish() -> None:
@@ -123,6 +123,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Loads the course and makes a fixture of each exercise."""
     config.addinivalue_line("markers", "points(worth, title): what a test is worth and what students call it")
+    config.addinivalue_line("markers", "rests_on(*sentences): where the exercise says what a hidden test asks for")
     course = load_course(config.rootpath)
     config.stash[COURSE] = course
     if str(course.support) not in sys.path:
@@ -136,7 +137,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _fixture(exercise: Exercise) -> object:
     @pytest.fixture(scope="module", name=exercise.name)
     def module(request: pytest.FixtureRequest, readable: Sequence[str]) -> Iterator[RemoteModule]:
-        yield from request.config.stash[BENCH].module(exercise, readable)
+        yield from request.config.stash[WORKBENCH].module(exercise, readable)
 
     return module
 
@@ -168,13 +169,13 @@ class InputsAreLeftAlone(pytest.Item):
 
     def runtest(self) -> None:
         """Looks at all calls so far."""
-        bench = self.config.stash[BENCH]
-        for call in bench.calls:
+        workbench = self.config.stash[WORKBENCH]
+        for call in workbench.calls:
             if call.changed:
                 argument = call.changed[0]
                 which = f"argument {int(argument) + 1}" if argument.isdigit() else f"`{argument}`"
                 raise AssertionError(f"`{call.name}` changed its input ({which}) in place. Work on a copy.")
-        if not any(call.trouble is None for call in bench.calls):
+        if not any(call.failure is None for call in workbench.calls):
             raise AssertionError("No call has returned yet.")
 
 
@@ -200,15 +201,15 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """In a plain pytest run, opens what `--submission` names."""
     config = session.config
-    if BENCH in config.stash:
+    if WORKBENCH in config.stash:
         return
     course = config.stash[COURSE]
     folders = (course.root / "solutions", course.exercises_folder)  # a release has no solutions
     path = Path(config.getoption("--submission") or next(filter(Path.is_dir, folders), folders[0]))
     opener = _Path(path, course)
-    bench = config.stash[BENCH] = Bench(opener)
+    workbench = config.stash[WORKBENCH] = Workbench(opener)
     config.add_cleanup(opener.close)
-    config.add_cleanup(bench.close)  # the last is the first to be called
+    config.add_cleanup(workbench.close)  # the last is the first to be called
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, cast
@@ -21,7 +22,7 @@ from autograder.isolation.near.remote import Call, Session, StudentError, Unfit
 from autograder.suites.examples import Examples
 from autograder.suites.internals import begin_session, prepare_config, run_item, tear_down
 from autograder.suites.limits import bounded
-from autograder.suites.plugin import BENCH, Bench, Opener, exercise_of
+from autograder.suites.plugin import WORKBENCH, Opener, Workbench, exercise_of
 
 _FOLDERS: tuple[str, ...] = VISIBILITIES
 
@@ -74,6 +75,24 @@ class Run(NamedTuple):
     session: Session
 
 
+class Begun(NamedTuple):
+    """An exercise's visible tests, run on a submission; `Run` is the whole.
+
+    Attributes:
+        outcomes: what came of each.
+        session: what their calls went through; it rests. None where no test asked anything.
+    """
+
+    exercise: Exercise
+    outcomes: Sequence[Outcome]
+    session: Session | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether all of them did."""
+        return all(outcome.status == "passed" for outcome in self.outcomes)
+
+
 class Effort(NamedTuple):
     """How much of a run somebody needs.
 
@@ -94,7 +113,7 @@ class Suites:
         if absent := [path for path in paths if not path.is_file()]:
             raise SuiteError(f"there is no suite {absent[0].relative_to(course.root)}")
         self._errors: dict[int, BaseException] = {}
-        self._bench = Bench()
+        self._workbench = Workbench()
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # three quarters of pytest's start, and none is needed
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # a reference that loads a model is quick, and not news
         os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -110,9 +129,11 @@ class Suites:
             "unraisableexception",
         ]
         arguments += ["-p", "autograder.suites.plugin", *(part for name in off for part in ("-p", f"no:{name}"))]
+        for path in paths:  # else pytest takes what this process has loaded under that name, however old
+            sys.modules.pop(".".join(path.relative_to(course.root).with_suffix("").parts), None)
         self._examples = Examples()
         config = prepare_config([*arguments, *map(str, paths)], [self, self._examples])
-        config.stash[BENCH] = self._bench
+        config.stash[WORKBENCH] = self._workbench
         self._session = begin_session(config)
         config.hook.pytest_sessionstart(session=self._session)
         try:
@@ -133,26 +154,43 @@ class Suites:
 
     def run(self, exercise: Exercise, opener: Opener, effort: Effort = Effort()) -> Run:  # noqa: B008 (immutable)
         """Runs an exercise's tests against a submission."""
-        self._bench.opener = opener
+        return self.finish(self.begin(exercise, opener, effort), opener, effort)
+
+    def begin(self, exercise: Exercise, opener: Opener, effort: Effort = Effort()) -> Begun:  # noqa: B008
+        """Runs an exercise's visible tests."""
+        tests = [test for test in self._items[exercise.name] if _comes_first(test)]
+        outcomes, session = self._run_tests(Begun(exercise, (), None), tests, opener, effort)
+        return Begun(exercise, outcomes, session)
+
+    def finish(self, begun: Begun, opener: Opener, effort: Effort = Effort()) -> Run:  # noqa: B008
+        """Runs the rest of an exercise's tests, in a fresh process."""
+        tests = [test for test in self._items[begun.exercise.name] if not _comes_first(test)]
+        outcomes, session = self._run_tests(begun, tests, opener, effort)
+        if session is None:
+            raise SuiteError(f"the suites of {begun.exercise.name} ask for no submission")
+        return Run(begun.exercise, _without_free_points(outcomes), session)
+
+    def _run_tests(
+        self, begun: Begun, tests: Sequence[Test], opener: Opener, effort: Effort
+    ) -> tuple[list[Outcome], Session | None]:
+        """All outcomes so far, and what the calls went through."""
+        self._workbench.opener, self._workbench.session = opener, begun.session
         self._examples.search = effort.search
-        chosen = self._items[exercise.name]
-        queue = [item for items in chosen.values() for item in items]
+        chosen = self._items[begun.exercise.name]
+        queue = [item for test in tests for item in chosen[test]]
         following = dict(zip(queue, [*queue[1:], None], strict=False))
+        outcomes = list(begun.outcomes)
         try:
-            outcomes: list[Outcome] = []
-            for test, items in chosen.items():
-                outcomes.append(self._run_test(test, items, following, exercise.budget.exercise))
-                if effort.until_failed and outcomes[-1].status != "passed":
+            for test in tests:
+                if effort.until_failed and not all(outcome.status == "passed" for outcome in outcomes):
                     break
-            session = self._bench.session
-            if session is None:
-                raise SuiteError(f"the suites of {exercise.name} ask for no submission")
-            return Run(exercise, _without_free_points(outcomes), session)
+                outcomes.append(self._run_test(test, chosen[test], following, begun.exercise.budget.exercise))
+            return outcomes, self._workbench.session
         finally:
             try:
                 tear_down(self._session)  # also after a stop in the middle
             finally:
-                self._bench.close()
+                self._workbench.close()
 
     def _run_test(
         self, test: Test, items: list[pytest.Item], following: dict[pytest.Item, pytest.Item | None], budget: float
@@ -162,12 +200,12 @@ class Suites:
         failing: list[Call] = []  # what is reported comes last
         searched = 0
         for item in items:
-            begun = len(self._bench.calls)
+            begun = len(self._workbench.calls)
             self._errors.clear()
             self._examples.asked = 0
             with bounded(budget):
                 run_item(item, following[item])
-            made = self._bench.calls[begun:]
+            made = self._workbench.calls[begun:]
             if self._errors and error is None:
                 error, failing = self._errors[id(item)], made
                 searched = begun + len(made) - self._examples.asked if self._examples.asked else 0
@@ -195,6 +233,11 @@ class Suites:
         outcome: Literal["passed", "failed"] = "passed" if call.excinfo is None else "failed"
         when = cast(Literal["setup", "call", "teardown"], call.when)
         return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, when)
+
+
+def _comes_first(test: Test) -> bool:
+    """Whether nothing hidden is asked in a test: the one that looks at all calls comes last."""
+    return test.visibility == "visible" and test.name != INPUTS_TEST
 
 
 def _declared(item: pytest.Item) -> Test:

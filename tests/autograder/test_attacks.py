@@ -9,6 +9,7 @@ live.
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -16,13 +17,14 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from autograder.isolation.between.messages import PROFILES
+from autograder.isolation.between.messages import FULL, PROFILES
 from autograder.isolation.near.protection import why_not
 from autograder.suites import limits
 
@@ -114,8 +116,8 @@ class Ground:
             (self.submissions / name / path).parent.mkdir(parents=True, exist_ok=True)
             (self.submissions / name / path).write_text(text, encoding="utf-8")
 
-    def grade(self, out: str, *options: str) -> dict[str, dict]:
-        """Runs the real command on all submissions and returns the grades by name."""
+    def grade(self, out: str, *options: str, names: Iterable[str] = ()) -> dict[str, dict]:
+        """Runs the real command on all submissions, or some, and returns the grades by name."""
         command = [
             sys.executable,
             "-P",
@@ -127,9 +129,9 @@ class Ground:
             str(self.folder / out),
             *options,
         ]
-        names = sorted(str(path) for path in self.submissions.iterdir())
+        paths = sorted(str(self.submissions / name) for name in names or os.listdir(self.submissions))
         done = subprocess.run(
-            [*command, *names],
+            [*command, *paths],
             cwd=self.folder / "course",
             env={**os.environ, "GRADER_SECRET": SECRET},
             capture_output=True,
@@ -155,7 +157,7 @@ def ground(tmp_path_factory):
     return ground
 
 
-@pytest.mark.parametrize("protection", PROFILES[:1])  # weaker ones: see SECURITY.md
+@pytest.mark.parametrize("protection", PROFILES)
 def test_no_attack_succeeds(ground, protection):
     """Nobody gets a point, learns the secret, changes a thing or harms a bystander; twice gives the same grades.
 
@@ -169,7 +171,7 @@ def test_no_attack_succeeds(ground, protection):
     assert ground.untouched() == before
     assert {grade["protection"] for grade in grades.values()} == {protection}
     attackers = {name: grade for name, grade in grades.items() if not name.startswith("bystander-")}
-    assert len(attackers) >= 80
+    assert len(attackers) >= 170
     assert {name: grade["score"] for name, grade in attackers.items() if grade["score"]} == {}
     reports = {path.name: path.read_text("utf-8") for path in (ground.folder / "results").iterdir() if path.is_file()}
     assert set(grades) <= {name.removesuffix(".json") for name in reports}
@@ -190,12 +192,21 @@ def test_no_attack_succeeds(ground, protection):
         "zz-last": 10,
     }
     assert 0 < scores["wrong"] < 10
-    if protection != PROFILES[0]:
+    assert [name for name, text in reports.items() if _obeyed(name, text)] == []
+    if protection != FULL:
         return
-    again = ground.grade("again")
-    assert {name: grade["score"] for name, grade in again.items()} == {n: grade["score"] for n, grade in grades.items()}
     # Which lock stops a flood, a hang or a crash first, a deadline or a limit, is up to the machine's speed.
-    assert [n for n in grades if not n.startswith(("flood-", "hang-", "crash-")) and again[n] != grades[n]] == []
+    steady = [name for name in grades if not name.startswith(("flood-", "hang-", "crash-"))]
+    steady = [name for name in steady if grades[name]["exercises"][0]["status"] != "timeout"]
+    again = ground.grade("again", names=steady)
+    assert [name for name in steady if again[name] != grades[name]] == []
+
+
+def _obeyed(name: str, text: str) -> bool:
+    """Whether a report holds what a terminal obeys."""
+    if name.endswith(".json"):
+        text += "".join(test["feedback"] for exercise in json.loads(text)["exercises"] for test in exercise["tests"])
+    return bool(re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029]", text))
 
 
 def _hidden(text: str) -> bool:
@@ -203,10 +214,6 @@ def _hidden(text: str) -> bool:
     tests = [test for exercise in json.loads(text)["exercises"] for test in exercise["tests"]]
     telling = [test for test in tests if test["visibility"] == "hidden" or test["name"] == "inputs_are_left_alone"]
     return any("INPUT " in test["feedback"] for test in telling)
-
-
-# Other processes cannot be seen even without the locks: under root each child has a process namespace of its own.
-_OTHERS = ("environment", "command-lines", "parent", "memory", "process")
 
 
 def test_the_corpus_is_live(tmp_path):
@@ -219,7 +226,7 @@ def test_the_corpus_is_live(tmp_path):
     for kind in TRUSTED:
         alive = {name for name in logs if name.startswith(f"{kind}-")}
         laid = {path.name for path in ground.submissions.iterdir() if path.name.startswith(f"{kind}-")}
-        laid = {name for name in laid if not any(word in name for word in _OTHERS)}
+        print(f"{kind}: {len(alive)} of {len(laid)} attacks succeed where nothing is locked")
         assert len(alive) >= len(laid) / 2, f"{kind}: only {sorted(alive)} of {sorted(laid)} are live"
     Path("/dev/shm/note-of-a-submission").unlink(missing_ok=True)
 

@@ -18,7 +18,7 @@ from autograder.grades import ExerciseGrade, Grade, Hint
 from autograder.reports import classroom50, gradescope, markdown, prairielearn, student
 from autograder.reports.disclosure import disclosed
 from autograder.reports.formats import write_report
-from autograder.reports.gradebook import gradebook, plain
+from autograder.reports.gradebook import gradebook, without_policy
 from autograder.submission import Submission
 from autograder.term.admission import admit
 from autograder.term.assignments import Assignment
@@ -152,14 +152,14 @@ def test_what_a_student_is_told(course, tells, shown, hidden):
     deadline = START + timedelta(days=1)
     entry = {"name": "w", "exercises": ["softmax"], "tells": tells, "deadline": deadline}
     term = replace(course, assignments=(entry,))
-    (before,) = (disclosed(term, entry, START) for entry in plain([graded()]))
+    (before,) = (disclosed(term, entry, START) for entry in without_policy([graded()]))
     page = student.render(term, [before]).split("<body>")[1]
     for text in (page, gradescope.render(term, [before]), prairielearn.render(term, [before])):
         assert not [word for word in hidden if word in text and word not in ("7", "10 points")]
     assert not [word for word in hidden if word in page]
     assert not [word for word in shown if word not in page]
-    assert "Secret" in markdown.render(term, plain([graded()]))
-    (after,) = (disclosed(term, entry, deadline + timedelta(days=1)) for entry in plain([graded()]))
+    assert "Secret" in markdown.render(term, without_policy([graded()]))
+    (after,) = (disclosed(term, entry, deadline + timedelta(days=1)) for entry in without_policy([graded()]))
     if tells == "nothing":
         assert after.score == 7
         assert "Secret 3" in student.render(term, [after])
@@ -175,9 +175,9 @@ def test_reports_of_students_are_held_back(course, tmp_path):
     }
     term = replace(course, assignments=(entry,))
     for name in ("student", "gradescope", "markdown", "github", "gitlab", "junit", "prairielearn"):
-        write_report(f"{name}={tmp_path}/{name}", term, plain([graded()]))
+        write_report(f"{name}={tmp_path}/{name}", term, without_policy([graded()]))
         assert "Secret" not in (tmp_path / name).read_text(), name
-    write_report(f"class={tmp_path}/class", term, plain([graded()]))
+    write_report(f"class={tmp_path}/class", term, without_policy([graded()]))
     assert "Secret 1" in (tmp_path / "class").read_text()
 
 
@@ -189,15 +189,15 @@ def test_formats_of_other_systems(course, monkeypatch):
     }
     broken = replace(graded(), unreadable="It is no zip.")
     with pytest.raises(CourseError, match="CLASSROOM"):
-        classroom50.render(course, plain([graded()]))
+        classroom50.render(course, without_policy([graded()]))
     for name in ("CLASSROOM", "ASSIGNMENT", "COMMIT_URL", "RELEASE_URL", "OWNER"):
         monkeypatch.setenv(name, name.lower())
     monkeypatch.setenv("SUBMISSION_TAG", "submit/2027-01-01T00-00-00Z-abc")
     for grade in (graded(), broken):
-        jsonschema.validate(json.loads(classroom50.render(course, plain([grade]))), schemas["classroom50"])
-        jsonschema.validate(json.loads(prairielearn.render(course, plain([grade]))), schemas["prairielearn"])
-    result = json.loads(classroom50.render(course, plain([graded()])))
+        jsonschema.validate(json.loads(classroom50.render(course, without_policy([grade]))), schemas["classroom50"])
+        jsonschema.validate(json.loads(prairielearn.render(course, without_policy([grade]))), schemas["prairielearn"])
+    result = json.loads(classroom50.render(course, without_policy([graded()])))
     assert (result["score"], result["max-score"]) == (14, 20)
     assert sum(test["score"] for test in result["tests"]) == 14
-    assert json.loads(prairielearn.render(course, plain([graded()])))["score"] == 0.7
-    assert json.loads(prairielearn.render(course, plain([broken])))["gradable"] is False
+    assert json.loads(prairielearn.render(course, without_policy([graded()])))["score"] == 0.7
+    assert json.loads(prairielearn.render(course, without_policy([broken])))["gradable"] is False

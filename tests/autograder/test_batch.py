@@ -69,7 +69,7 @@ def test_reuse_only_of_what_is_still_true(tmp_path, small_course, right):
     submission = Submission("ada", {"softmax": right})
 
     def known(submission=submission, protection=FULL):
-        return set(prepare(submission, load_course(small_course), course.exercises, results, protection).known)
+        return set(prepare(submission, load_course(small_course), course.exercises, results, protection).reusable)
 
     assert known() == set()
     job = prepare(submission, course, course.exercises, results, FULL)

@@ -127,7 +127,7 @@ def test_what_was_not_graded_is_not_kept(right, tmp_path):
     job = prepare(right, course, chosen, results, setting.protection)
     results.write(not_graded(setting, job, "the machine is on fire"), job.keys)
     assert json.loads((tmp_path / "ada.json").read_text())["exercises"][0]["status"] == "not_graded"
-    assert prepare(right, course, chosen, results, setting.protection).known == {}
+    assert prepare(right, course, chosen, results, setting.protection).reusable == {}
 
 
 def test_a_machine_that_is_broken_for_good_is_not_tried_for_ever(right, monkeypatch):

@@ -3,13 +3,17 @@
 import importlib
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 
 from autograder.authoring.skeleton import stub
 from autograder.course import holes
 from autograder.grades import as_json, from_json
+from autograder.isolation.between.wire import Allowance
+from autograder.isolation.near import session
 from autograder.submission import Submission
+from autograder.suites.plugin import Sources
 
 RIGHT = "softmax"
 
@@ -139,7 +143,8 @@ def test_json_is_the_fixed_form_and_comes_back(grader, solution):
     """The keys that outside tools rely on, and nothing lost in them."""
     grade = grader.grade(Submission("ada", {"softmax": solution("softmax")}))
     data = json.loads(json.dumps(as_json(grade)))
-    assert set(data) == {"submission", "score", "max_score", "protection", "notes", "exercises"}
+    assert data["format"] == 2
+    assert set(data) == {"format", "submission", "score", "max_score", "protection", "notes", "exercises"}
     exercise = data["exercises"][0]
     assert set(exercise) == {
         "name",
@@ -188,3 +193,51 @@ def test_doing_nothing_earns_nothing(grade_softmax, solution):
     idle = inputs("def softmax(scores, axis=-1):\n    return 0\n\ndef log_softmax(scores, axis=-1):\n    return 0\n")
     assert (idle.status, idle.score) == ("not_run", 0)
     assert inputs(solution("softmax")).score > 0
+
+
+NOTED = """
+_softmax = softmax
+def softmax(scores, axis=-1):
+    open({note!r}, "a").write("x")
+    return _softmax(scores, axis)
+"""
+TELLING = """
+def tell(*a, **k): raise ValueError("told: " + str(len(open({note!r}).read())))
+causal_mask = dot_product_attention = scaled_dot_product_attention = tell
+"""
+FAILS_HIDDEN = """
+__softmax = softmax
+def softmax(scores, axis=-1):
+    return __softmax(scores, axis) if np.ndim(scores) < 3 else scores
+"""
+
+
+def test_visible_tests_run_before_hidden_ones(grader, course, solution, tmp_path):
+    """What a hidden test of one exercise has shown is not told by a visible test of another, even without any lock."""
+    free, note = replace(grader, locked=False), tmp_path / "note"
+    noted = solution("softmax") + NOTED.format(note=str(note))
+    sources = {"softmax": noted, "attention": solution("attention") + TELLING.format(note=str(note))}
+    free.suites.begin(course.exercise("softmax"), Sources(free.worker, sources))
+    told = f"told: {len(note.read_text())}"
+    note.unlink()
+    grade = free.grade(Submission("ada", sources))
+    feedback = [test.feedback for test in grade.exercises[1].tests if test.visibility == "visible"]
+    assert grade.exercises[0].status == "passed"
+    assert any(told in text for text in feedback)
+    assert not any("told: " in text and told not in text for text in feedback)
+    # When what it builds on fails hidden tests alone, it is begun anew on a stand-in; then nothing is told at all.
+    sources["softmax"] += FAILS_HIDDEN
+    note.unlink()
+    grade = free.grade(Submission("bob", sources))
+    assert {test.visibility for test in grade.exercises[0].tests if test.status == "failed"} == {"hidden"}
+    assert grade.exercises[1].carried_forward == ("softmax",)
+    assert not any("told" in test.feedback for test in grade.exercises[1].tests)
+    assert not grade.exercises[1].places
+
+
+def test_what_is_too_much_to_keep_is_begun_again(grader, solution, monkeypatch):
+    """Answers of many exercises are not kept beside each other when they are large, and the points are the same."""
+    submission = Submission("ada", {name: solution(name) for name in ("softmax", "attention")})
+    quiet = grader.grade(submission)
+    monkeypatch.setattr(session, "KEPT", Allowance(size=100, values=100))
+    assert as_json(grader.grade(submission)) == as_json(quiet)

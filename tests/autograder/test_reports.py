@@ -1,4 +1,4 @@
-"""Reports: each format is read by what reads it, and what counts is what the policy says."""
+"""Reports: each format is read by what reads it."""
 
 import csv
 import io
@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xmlschema
+from made import NASTY, made, nasty
 from rich.console import Console
 from scipy import stats
 
-from autograder import grades as grade_module
 from autograder.cli import main
 from autograder.course import CourseError, GraderError
-from autograder.grades import ExerciseGrade, Grade, Hint, as_json
+from autograder.grades import ExerciseGrade, Grade, as_json
 from autograder.reports import (
     classroom,
     github,
@@ -33,20 +33,16 @@ from autograder.reports import (
     student,
 )
 from autograder.reports.changes import changes
-from autograder.reports.formats import FORMATS, check_wishes, read_course_results, write_report
-from autograder.reports.gradebook import Entry, gradebook, plain
+from autograder.reports.formats import FORMATS, check_specs, list_formats, read_course_results, write_report
+from autograder.reports.gradebook import Entry, without_policy
 from autograder.reports.gradescope_zip import write_zip
-from autograder.reports.places import troubles
+from autograder.reports.places import annotations_of
 from autograder.reports.statistics import items, mistakes
-from autograder.reports.terminal import print_grades, print_reading, print_trouble
+from autograder.reports.terminal import print_failures, print_grades, print_reading
 from autograder.submission import Submission
 
 FORMATS_HERE = Path(__file__).parent / "formats"
 ROOT = Path(__file__).resolve().parents[2]
-NASTY = (
-    'O\'Neil, Zoë "Z" <script>alert(1)</script>\n::error::x\n  ::add-mask::y ##[error]z'
-    " | `#` \x00\x1b[2J\x9b\u202e\ud800"
-)
 
 
 @pytest.fixture(scope="module")
@@ -63,27 +59,9 @@ def graded(grader, course):
     return {name: grader.grade(Submission(name, {"softmax": source})) for name, source in sources.items()}
 
 
-def made(name, *marks, hints=()):
-    """A grade by hand: one exercise, a test a mark."""
-    tests = (
-        grade_module.TestResult(
-            f"t{i}", f"Test {i}", "hidden" if i % 2 else "visible", "passed" if m else "failed", 2.0 * m, 2.0, ""
-        )
-        for i, m in enumerate(marks)
-    )
-    status = "passed" if all(marks) else "failed"
-    return Grade(name, (ExerciseGrade("softmax", status, tuple(tests), hints=tuple(Hint(h, h) for h in hints)),))
-
-
-def nasty():
-    """A grade whose every text is hostile."""
-    test = grade_module.TestResult("t", NASTY, "visible", "failed", 0.0, 2.0, NASTY)
-    return Grade(NASTY, (ExerciseGrade("softmax", "failed", (test,), hints=(Hint("m", NASTY),)),), True, (NASTY,))
-
-
 def test_junit_is_what_its_schema_says(course, graded):
     """The XML is valid, its counts are true, and no text of a student breaks it."""
-    text = junit.render(course, plain([*graded.values(), nasty()]))
+    text = junit.render(course, without_policy([*graded.values(), nasty()]))
     schema = xmlschema.XMLSchema(FORMATS_HERE / "junit.xsd")
     schema.validate(text)
     suites = {suite.get("name"): suite for suite in xmlschema.XMLResource(text).root}
@@ -100,7 +78,7 @@ def test_junit_is_what_its_schema_says(course, graded):
 
 def test_annotations_stand_at_the_students_lines(course, graded):
     """A failure points at the line that raised or does not parse, or at its function; fresh work is left in peace."""
-    lines = {name: {(t.file, t.line) for t in troubles(grade)} for name, grade in graded.items()}
+    lines = {name: {(t.file, t.line) for t in annotations_of(grade)} for name, grade in graded.items()}
     assert ("exercises/softmax.py", 3) in lines["raises"]
     assert lines["broken"] == {("exercises/softmax.py", 1)}
     source = course.solution("softmax").read_text(encoding="utf-8").splitlines()
@@ -109,23 +87,23 @@ def test_annotations_stand_at_the_students_lines(course, graded):
     places = {place.line for exercise in graded["wrong"].exercises for place in exercise.places}
     assert {line for _, line in lines["wrong"]} == begins | places
     assert not [place for place in lines["fresh"] | lines["right"] if "softmax" in place[0]]
-    commands = github.render(course, plain([graded["raises"]])).splitlines()
+    commands = github.render(course, without_policy([graded["raises"]])).splitlines()
     assert any(re.match(r"::error file=exercises/softmax\.py,line=3,title=[^:,]+::", line) for line in commands)
 
 
 def test_no_text_becomes_a_command(course):
     """A student's text cannot start a workflow command, a table row or a tag of its own."""
-    commands = github.render(course, plain([nasty()]))
+    commands = github.render(course, without_policy([nasty()]))
     assert commands.count("\n") == 1
     assert not re.search(r"^(?!::error file=exercises)", commands.rstrip("\n"), re.MULTILINE)
-    text = markdown.render(course, plain([nasty()]))
+    text = markdown.render(course, without_policy([nasty()]))
     assert "<script>" not in text.split("```text")[0]
-    xml = junit.render(course, plain([nasty()]))
+    xml = junit.render(course, without_policy([nasty()]))
     out = io.StringIO()
     shown = Console(file=out, width=200, force_terminal=True)
     print_grades(shown, [nasty()])
     print_reading(shown, [nasty(), replace(nasty(), unreadable=NASTY)])
-    print_trouble(shown, nasty().exercises[0], whole=True)
+    print_failures(shown, nasty().exercises[0], whole=True)
     for said in (commands, text, xml, re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())):
         assert not re.search(r"^\s*(?:::|##\[)(?!error file=exercises)", said, re.MULTILINE)
         assert "##[" not in said
@@ -134,13 +112,13 @@ def test_no_text_becomes_a_command(course):
 
 def test_the_summary_has_the_table(course, graded):
     """The Markdown summary names each exercise once with its score."""
-    text = markdown.render(course, plain([graded["wrong"]]))
+    text = markdown.render(course, without_policy([graded["wrong"]]))
     assert re.search(r"\| Softmax \| ❌ failed \| [\d.]+/10 \| \d+ of \d+ \|", text)
 
 
 def test_gitlab_reads_the_artifact(course, graded):
     """What GitLab documents for Code Quality: the fields, and fingerprints that are unique."""
-    findings = json.loads(gitlab.render(course, plain(list(graded.values()))))
+    findings = json.loads(gitlab.render(course, without_policy(list(graded.values()))))
     assert findings
     assert all({"description", "check_name", "fingerprint", "severity", "location"} == set(f) for f in findings)
     assert all(f["location"]["lines"]["begin"] >= 1 for f in findings)
@@ -149,7 +127,7 @@ def test_gitlab_reads_the_artifact(course, graded):
 
 def test_gradescope_results(course, graded):
     """Gradescope's documented fields: hidden tests and hints wait for the due date, scores add up."""
-    data = json.loads(gradescope.render(course, plain([graded["wrong"]])))
+    data = json.loads(gradescope.render(course, without_policy([graded["wrong"]])))
     assert data["score"] == graded["wrong"].score
     assert sum(test.get("score", 0) for test in data["tests"]) == pytest.approx(graded["wrong"].score)
     known = {"name", "number", "score", "max_score", "status", "visibility", "output", "output_format"}
@@ -221,7 +199,7 @@ def test_csv_comes_back_as_it_was(course):
     """A CSV reader gets names with commas, quotes and line breaks back, and no cell is a formula."""
     names = ['O\'Neil, Zoë "Z"', "Ada\nLovelace", "李"]
     formulas = ["=HYPERLINK(1)", " =1+1", "＝1+1", "x;=1+1", "x\t@SUM(1)", "'-1", "\x1b[2J=1"]
-    text = spreadsheet.render(course, plain(made(n, 1, 0) for n in [*names, *formulas]))
+    text = spreadsheet.render(course, without_policy(made(n, 1, 0) for n in [*names, *formulas]))
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["student"] for row in rows[:3]] == names
     assert all(row["student"].startswith("'") for row in rows[3:-1])
@@ -235,7 +213,7 @@ def test_item_analysis_agrees_with_scipy(course):
     """Difficulty is a mean, discrimination SciPy's point-biserial correlation with the rest of the score."""
     marks = np.random.default_rng(0).integers(0, 2, (30, 4))
     marks[:, 3] = 1
-    found = items(plain(made(f"s{i}", *map(int, row)) for i, row in enumerate(marks)))
+    found = items(without_policy(made(f"s{i}", *map(int, row)) for i, row in enumerate(marks)))
     for place in range(3):
         rest = 2 * (marks.sum(axis=1) - marks[:, place])
         expected = stats.pointbiserialr(marks[:, place], rest).statistic
@@ -248,7 +226,7 @@ def test_item_analysis_agrees_with_scipy(course):
 def test_mistakes_are_counted():
     """The most frequent mistake comes first."""
     grades = [made("a", 0, hints=["x"]), made("b", 0, hints=["y", "x"]), made("c", 1)]
-    assert [(mistake, count) for _, mistake, _, count in mistakes(plain(grades))] == [("x", 2), ("y", 1)]
+    assert [(mistake, count) for _, mistake, _, count in mistakes(without_policy(grades))] == [("x", 2), ("y", 1)]
 
 
 @pytest.fixture
@@ -267,7 +245,7 @@ def class_of_40():
 
 def test_pages_hold_all_that_they_show(course, graded, class_of_40):
     """No page loads anything or runs anything, hostile text stays text, and the same input gives the same page."""
-    for text in (student.render(course, plain([nasty()])), classroom.render(course, class_of_40)):
+    for text in (student.render(course, without_policy([nasty()])), classroom.render(course, class_of_40)):
         assert "<script" not in text
         assert not re.search(r'(?:src|href)="(?!#)', text)
         assert "&lt;script&gt;" in text
@@ -283,7 +261,7 @@ def test_pages_in_a_browser(course, graded, class_of_40, tmp_path, width):
     if browser is None:
         pytest.skip("there is no Chromium here: `apt-get install chromium`")
     for name, text in (
-        ("student", student.render(course, plain([graded["wrong"]]))),
+        ("student", student.render(course, without_policy([graded["wrong"]]))),
         ("class", classroom.render(course, class_of_40)),
     ):
         (tmp_path / f"{name}.html").write_text(text, encoding="utf-8", errors="replace")
@@ -298,16 +276,15 @@ def test_pages_in_a_browser(course, graded, class_of_40, tmp_path, width):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1200])
-def test_pages_pass_axe(course, graded, class_of_40, tmp_path, scheme, width):
+def test_pages_pass_axe(course, graded, class_of_40, axe, tmp_path, scheme, width):
     """No violation of axe-core's rules, in the light and in the dark, and nothing wider than a phone."""
-    script = Path(os.environ.get("AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
-    if not script.is_file() or not (driver := shutil.which("chromedriver")):
-        pytest.skip("needs chromium-driver, and axe-core: `npm install --no-save axe-core`, or AXE=axe.min.js")
+    if not (driver := shutil.which("chromedriver")):
+        pytest.skip("there is no chromedriver here: `apt-get install chromium-driver`")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
     pages = {
-        "student": student.render(course, plain([graded["wrong"]])),
+        "student": student.render(course, without_policy([graded["wrong"]])),
         "class": classroom.render(course, class_of_40),
     }
     options = webdriver.ChromeOptions()
@@ -324,89 +301,13 @@ def test_pages_pass_axe(course, graded, class_of_40, tmp_path, scheme, width):
         for name, text in pages.items():
             (tmp_path / f"{name}.html").write_text(text, encoding="utf-8", errors="replace")
             browser.get(f"file://{tmp_path}/{name}.html")
-            browser.execute_script(script.read_text(encoding="utf-8"))
+            browser.execute_script(axe)
             found = browser.execute_async_script("const done = arguments[0]; axe.run().then(done)")
             assert not [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]], name
             assert len(found["passes"]) > 15
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         browser.quit()
-
-
-def policy_of(course, **policy):
-    """The course with another policy."""
-    return replace(course, policy=policy)
-
-
-DEADLINE = "2027-01-10T12:00:00+00:00"
-
-
-def test_late_work_attempts_and_overrides(course, tmp_path):
-    """Grace, a penalty for each begun day, the best or the last attempt, and an instructor's word, with its reason."""
-    from datetime import datetime
-
-    grades = [made("ada-1", 1, 1, 1), made("ada-2", 1, 0, 0), made("bob", 1, 1, 0), made("cy", 0, 0, 0)]
-    (tmp_path / "handed-in.csv").write_text(
-        "submission,student,time\n"
-        "ada-1,Ada,2027-01-12T13:00:00+00:00\n"  # two days and an hour late: three begun days
-        "ada-2,Ada,2027-01-12T14:00:00+00:00\n"
-        "bob,Bob,2027-01-10T13:59:00+00:00\n"  # within the grace
-    )
-    (tmp_path / "overrides.toml").write_text(
-        '[[override]]\nsubmission = "cy"\nexercise = "softmax"\nscore = 5\nreason = "ill; examined orally"\n'
-    )
-    policy = {"deadline": datetime.fromisoformat(DEADLINE), "grace_hours": 2, "penalty_percent_per_day": 10}
-    book = {entry.student: entry for entry in gradebook(policy_of(course, **policy), grades, tmp_path)}
-    assert book["Ada"].score == pytest.approx(6 * 0.7)
-    assert book["Ada"].attempts == pytest.approx((6 * 0.7, 2 * 0.7))
-    assert "3 days late" in " ".join(book["Ada"].remarks)
-    assert book["Bob"].score == 4
-    assert book["Bob"].remarks == ()
-    assert book["cy"].score == 5
-    assert "ill; examined orally" in " ".join(book["cy"].remarks)
-    last = gradebook(policy_of(course, **policy, attempt="last"), grades, tmp_path)
-    assert next(entry for entry in last if entry.student == "Ada").score == pytest.approx(2 * 0.7)
-    assert [grade.score for grade in grades] == [6, 2, 4, 0]
-
-
-@pytest.mark.parametrize(
-    ("policy", "why"),
-    [
-        ({"deadline": "tomorrow"}, "deadline"),
-        ({"penalty_percent_per_day": 10}, "no deadline"),
-        ({"grace_hours": -1}, "grace_hours"),
-        ({"penalty_percent_per_day": 200}, "penalty"),
-        ({"attempt": "first"}, "best"),
-        ({"penalty": 3}, "unknown"),
-    ],
-)
-def test_a_policy_that_makes_no_sense(course, tmp_path, policy, why):
-    """Each is one sentence."""
-    with pytest.raises(CourseError, match=why):
-        gradebook(policy_of(course, **policy), [made("a", 1)], tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "why"),
-    [
-        ("overrides.toml", '[[override]]\nsubmission = "a"\nscore = 1\nreason = ""\n', "no reason"),
-        ("overrides.toml", '[[override]]\nsubmission = "b"\nscore = 1\nreason = "r"\n', "no grade of b"),
-        (
-            "overrides.toml",
-            '[[override]]\nsubmission = "a"\nexercise = "x"\nscore = 1\nreason = "r"\n',
-            "no exercise x",
-        ),
-        ("overrides.toml", '[[override]]\nsubmission = "a"\nscore = nan\nreason = "r"\n', "no number"),
-        ("overrides.toml", "[", "cannot be used"),
-        ("handed-in.csv", "submission,student\na,A\n", "needs the columns"),
-        ("handed-in.csv", "submission,student,time\na,A,2027-01-01T00:00:00\n", "no zone"),
-    ],
-)
-def test_what_lies_beside_the_grades_must_make_sense(course, tmp_path, file, text, why):
-    """Each is one sentence."""
-    (tmp_path / file).write_text(text)
-    with pytest.raises(CourseError, match=why):
-        gradebook(course, [made("a", 1)], tmp_path)
 
 
 def test_what_changed_and_why():
@@ -464,12 +365,19 @@ def test_results_of_another_course(course, tmp_path):
         read_course_results(course, tmp_path / "empty")
 
 
+def test_the_page_lists_every_format(course):
+    """The table of docs/reports.md and `report --formats` have what there is, and nothing else."""
+    page = (course.root / "docs" / "reports.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(FORMATS)
+    assert [line.split()[0] for line in list_formats().splitlines()] == list(FORMATS)
+
+
 def test_reports_are_whole_or_not_at_all(course, tmp_path):
     """What cannot be written is said; every format can be."""
     with pytest.raises(GraderError, match="could not be written"):
-        write_report("csv=/dev/null/x.csv", course, plain([made("a", 1)]))
+        write_report("csv=/dev/null/x.csv", course, without_policy([made("a", 1)]))
     for name in set(FORMATS) - {"classroom50"}:  # needs its runner's environment
-        check_wishes([name])
-        write_report(f"{name}={tmp_path / name}", course, plain([made("a", 1)]))
+        check_specs([name])
+        write_report(f"{name}={tmp_path / name}", course, without_policy([made("a", 1)]))
         assert (tmp_path / name).is_file()
     assert not list(tmp_path.glob(".*.new"))

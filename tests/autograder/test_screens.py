@@ -1,4 +1,4 @@
-"""Every screen on every kind of terminal: narrow, without colours, without Unicode, and as plain lines."""
+"""Every screen on every kind of terminal: narrow, without colors, without Unicode, and as plain lines."""
 
 import io
 import os
@@ -18,7 +18,7 @@ from autograder.loop.watch import Watch
 from autograder.notebook.heatmap import COLUMNS, ROWS, heatmap
 from autograder.reports import console as consoles
 from autograder.reports.console import spelled
-from autograder.reports.terminal import print_trouble
+from autograder.reports.terminal import print_failures
 from autograder.submission import read_submission
 
 NAMES = ["softmax", "attention"]
@@ -66,7 +66,7 @@ def test_a_narrow_terminal_loses_nothing(small):
 
 @pytest.mark.parametrize("command", [["check"], ["course"], ["submit"]])
 def test_plain_lines_need_no_eyes(small, command):
-    """Neither colours nor bars, boxes or marks, even in a colour terminal; and all that matters is said in words."""
+    """Neither colors nor bars, boxes or marks, even in a color terminal; and all that matters is said in words."""
     text = run(small, *command, "--plain", TERM="xterm-256color", FORCE_COLOR="1").decode()
     assert not BOXES.search(text)
     if command == ["check"]:
@@ -92,7 +92,7 @@ def test_without_unicode_everything_is_spelled(small):
 
 
 def test_no_color(small):
-    """`NO_COLOR` takes the colours away and leaves the rest as it is."""
+    """`NO_COLOR` takes the colors away and leaves the rest as it is."""
     with_colors = run(small, "course", FORCE_COLOR="1", TERM="xterm-256color").decode()
     without = run(small, "course", FORCE_COLOR="1", TERM="xterm-256color", NO_COLOR="1").decode()
     colors = re.compile(r"\x1b\[[\d;]*(?:3[0-7]|9[0-7])m")
@@ -111,7 +111,7 @@ def test_the_caret_stands_below_its_character(small):
     test = TestResult("one", "One", "visible", "not_run", 0, 1, feedback)
     for width in (100, 40, 25):
         out = io.StringIO()
-        print_trouble(Console(file=out, width=width), ExerciseGrade("softmax", "error", (test,)), whole=True)
+        print_failures(Console(file=out, width=width), ExerciseGrade("softmax", "error", (test,)), whole=True)
         lines = out.getvalue().splitlines()
         (below,) = [number for number, line in enumerate(lines) if line.strip() == "^"]
         place = len(lines[below].rstrip()) - 1
@@ -166,7 +166,7 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch):
 
 
 def test_the_heatmap_marks_what_is_wrong():
-    """One square a number: grey where right, red where too large, blue where too small, purple where no number."""
+    """One square a number: gray where right, red where too large, blue where too small, purple where no number."""
     expected = np.arange(6.0).reshape(2, 3)
     got = expected + np.array([[0, 0.5, -1], [0, np.nan, 0]])
     wrong = ~np.isclose(got, expected)
@@ -174,10 +174,10 @@ def test_the_heatmap_marks_what_is_wrong():
     squares = re.findall(r'fill="(#\w+)"><title>(.*?)</title>', drawn)
     assert len(squares) == 6
     assert [title for _, title in squares][:2] == ["[0, 0]: 0", "[0, 1]: 1.5 instead of 1"]
-    grey, red, blue, purple = squares[0][0], squares[1][0], squares[2][0], squares[4][0]
+    gray, red, blue, purple = squares[0][0], squares[1][0], squares[2][0], squares[4][0]
     assert int(red[1:3], 16) > int(red[5:7], 16)
     assert int(blue[5:7], 16) > int(blue[1:3], 16)
-    assert len({grey, red, blue, purple}) == 4
+    assert len({gray, red, blue, purple}) == 4
     assert "3 of 6 numbers differ." in drawn
     assert "http" not in drawn.replace("http://www.w3.org/2000/svg", "")
 

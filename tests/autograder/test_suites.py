@@ -6,8 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from course_copy import copy_course
 from tiny_checkpoint import tiny_checkpoint, tiny_logits, tiny_tokenizer
 
+from autograder.grading import EVERYTHING, Grader
+from autograder.submission import Submission
 from autograder.suites import examples
 from autograder.suites.randomness import own_random_numbers, seed
 
@@ -75,3 +78,18 @@ def test_random_numbers_are_put_back():
             seed(6)
             assert len({*_draws(), *expected}) == 6
         assert _draws() == expected
+
+
+def test_a_suite_is_read_again_when_it_has_changed(grader, worker, solution, tmp_path):
+    """A process that has loaded a suite takes the text that is there now, and not what it has under that name."""
+    course = copy_course(tmp_path, ["softmax"])
+    suite = course.suite("softmax", "hidden")
+    before, exercise = suite.read_text(encoding="utf-8"), course.exercise("softmax")
+
+    def worth() -> float:
+        fresh = Grader.start(course, [exercise], EVERYTHING, worker, locked=True)
+        return fresh.grade_exercise(Submission("test", {"softmax": solution("softmax")}), exercise, ()).score
+
+    assert worth() == 10
+    suite.write_text(before.replace("@points(1,", "@points(3,", 1), encoding="utf-8")
+    assert worth() == 12

@@ -13,11 +13,11 @@ from tmux import HAS_TMUX, terminal
 from autograder.authoring.skeleton import stub
 from autograder.course import holes, load_course, marked_answers
 from autograder.isolation.near.remote import RemoteModule, Session, Stopped
-from autograder.isolation.near.worker import Cancelled, ForkingWorker, SpawningWorker
-from autograder.loop.checker import Checker, Job
+from autograder.isolation.near.worker import Canceled, ForkingWorker, SpawningWorker
+from autograder.loop.checker import Checker, CheckJob
 from autograder.loop.keys import keys_in
 from autograder.loop.state import STATE, Memory, load, save
-from autograder.loop.watch import Check, Picture, Quit, Warm, Watch
+from autograder.loop.watch import Check, Lesson, Picture, Quit, Warm, Watch
 from autograder.submission import Submission, read_submission
 
 NAMES = ["softmax", "attention", "positional_encoding"]
@@ -100,7 +100,7 @@ def test_a_session_by_keys(small, write, columns, rows):
     known = json.loads((small.root / STATE).read_text())
     assert known["at"] == "positional_encoding"
     assert known["exercises"]["softmax"]["attempts"] == 3  # the check that was stopped never counted
-    assert known["exercises"]["softmax"]["hints"] == 2
+    assert sum(known["exercises"]["softmax"]["hints"].values()) == 2
 
 
 @in_terminal
@@ -183,8 +183,11 @@ def test_it_moves_on_only_after_a_save(small):
     assert watch.at == "softmax"
     assert watch.key("x") == []
     assert watch.key("r") == [Picture("softmax")]
-    watch.drawn("attention", "too late")
+    watch.shown("attention", "too late")
     assert "too late" not in watch.picture
+    assert watch.key("o") == [Lesson("softmax")]
+    watch.shown("softmax", "pages/lessons/softmax.html is open")
+    assert "is open" in watch.picture
     assert watch.key("q") == [Quit()]
 
 
@@ -219,9 +222,9 @@ def test_a_hanging_call_is_stopped(stoppable):
     timer.start()
     with pytest.raises(Stopped):
         module.hang()
-    assert session.calls[-1].trouble.kind in ("timeout", "crashed")
+    assert session.calls[-1].failure.kind in ("timeout", "crashed")
     assert stoppable.is_stopped()
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         module.f(1)
     stoppable.resume()
     again = Session(stoppable, "echo", {"echo": "def f(x): return x\n"})
@@ -243,13 +246,13 @@ def test_only_the_newest_text_is_answered(small, solution):
     try:
         for number in range(1, 9):
             text = right if number == 8 else hangs
-            checker.check(Job(number, exercise, Submission("student", {"softmax": text})))
+            checker.check(CheckJob(number, exercise, Submission("student", {"softmax": text})))
             time.sleep(0.05 * number)
         assert done.acquire(timeout=120)
         assert list(answers) == [8]
         assert answers[8].status == "passed"
         wrong = Submission("student", {"softmax": right.replace(*SUM)})
-        checker.check(Job(9, exercise, wrong))
+        checker.check(CheckJob(9, exercise, wrong))
         assert done.acquire(timeout=120)
         assert answers[9].status == "failed"
     finally:
@@ -264,7 +267,7 @@ def test_no_state_leaks_between_saves(small):
     finds = leaves.replace("np.left = 1", "assert not hasattr(np, 'left')")
     try:
         for number, text in enumerate((leaves, finds)):
-            checker.check(Job(number, small.exercise("softmax"), Submission("student", {"softmax": text})))
+            checker.check(CheckJob(number, small.exercise("softmax"), Submission("student", {"softmax": text})))
             assert done.acquire(timeout=120)
     finally:
         checker.close()
@@ -294,7 +297,7 @@ def test_a_file_half_filled_is_judged(small, solution, tmp_path, who_knows):
     try:
         for number, source in enumerate((stub(text), half)):
             course.stub("softmax").write_text(source)
-            job = Job(number, course.exercise("softmax"), Submission("student", {"softmax": source}))
+            job = CheckJob(number, course.exercise("softmax"), Submission("student", {"softmax": source}))
             checker.check(job)
             assert done.acquire(timeout=120)
     finally:

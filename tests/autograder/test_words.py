@@ -1,8 +1,12 @@
 """Words cannot kill: whatever comes back is explained in bounded time and memory, or not at all."""
 
+import contextlib
 import random
+import resource
+import threading
 import time
 
+import fuzz_words
 import numpy as np
 import pytest
 import torch
@@ -10,9 +14,11 @@ import torch
 from autograder.grading import _words
 from autograder.isolation.between.wire import encode
 from autograder.isolation.near.remote import Call, Failure, Request, Stopped, StudentError
+from autograder.suites import limits
 from autograder.suites.compare import Mismatch, assert_close, assert_equal, assert_shape
 from autograder.suites.differences import describe
 from autograder.suites.explain import Explainer
+from autograder.suites.limits import contained
 from autograder.suites.runner import Outcome
 from autograder.suites.runner import Test as Declared
 from autograder.suites.shown import paste, show
@@ -103,3 +109,43 @@ def _mismatch(got, expected):
     except Mismatch as error:
         return error
     return Mismatch("the same", got, expected)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_hostile_submissions_are_graded_and_reported(grader, seed):
+    """The same through a real child, the suites, the diagnosis and every report; `fuzz_words.py` takes more of them."""
+    fuzz_words.once(grader, seed)
+
+
+def test_words_are_bounded_in_any_thread(monkeypatch):
+    """Time and memory of what is said are bounded in the main thread and in every other, and the bounds are lifted."""
+    monkeypatch.setattr(limits, "SECONDS", 0.2)
+    monkeypatch.setattr(limits, "MEMORY", 2**27)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    found = []
+
+    def say():
+        begun = time.monotonic()
+        found.append(contained(_deaf, "too long"))
+        found.append(contained(lambda: bytearray(2**30), "too large"))
+        found.append(contained(lambda: "said", "not said"))
+        found.append(time.monotonic() - begun < 10)
+
+    for run in (lambda: say(), lambda: _in_thread(say)):
+        found.clear()
+        run()
+        assert found == ["too long", "too large", "said", True]
+        assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def _deaf():
+    """Runs for ever, deaf to every `Exception`."""
+    while True:
+        with contextlib.suppress(Exception):
+            sum(range(1000))
+
+
+def _in_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)

@@ -20,7 +20,7 @@ from autograder.isolation.between.wire import decode, encode
 from autograder.isolation.near.remote import Call, RemoteModule, Session
 from autograder.isolation.near.worker import Confinement, start_worker
 from autograder.submission import Submission
-from autograder.suites.plugin import BENCH, Bench
+from autograder.suites.plugin import WORKBENCH, Workbench
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIR = ("softmax", "attention")
@@ -59,7 +59,7 @@ class Unprotected:
     """A session that runs the submission right here: no process, lock or wire. What isolation is measured against."""
 
     def __init__(self, name, sources):
-        self.name, self.calls, self.definitions, self.loading_trouble = name, [], {}, None
+        self.name, self.calls, self.definitions, self.loading_failure = name, [], {}, None
         importer = MemoryImporter(sources)
         importer.install()
         module = __import__(name)
@@ -85,7 +85,7 @@ class NoIsolation:
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config):
         """Before the course's plugin opens anything else."""
-        config.stash[BENCH] = Bench(lambda exercise, readable: Unprotected(exercise.name, self.sources))
+        config.stash[WORKBENCH] = Workbench(lambda exercise, readable: Unprotected(exercise.name, self.sources))
 
 
 def test_throughput_beside_no_isolation(worker, capsys):

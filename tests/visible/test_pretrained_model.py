@@ -66,7 +66,7 @@ def test_device_of_this_machine(pretrained_model):
     The tests pretend that it has an NVIDIA card, or an Apple chip, or both, or nothing.
     """
     for cuda, mps, expected in ((0, 0, "cpu"), (0, 1, "mps"), (1, 0, "cuda"), (1, 1, "cuda")):
-        with pretrained_model.pretending(machine(bool(cuda), bool(mps))):
+        with pretrained_model.patched(machine(bool(cuda), bool(mps))):
             got = pretrained_model.best_device()
         if not isinstance(got, torch.device):
             raise Mismatch("it returned something else than a `torch.device`", got, torch.device(expected))
@@ -105,7 +105,7 @@ def test_load_model(pretrained_model):
     # On "meta" tensors have a shape and a dtype, and no numbers: whoever moves the model there sees its weights move.
     for arguments, wanted in ((("meta",), "meta"), ((), "cuda")):
         try:
-            with pretrained_model.pretending(machine(cuda=True, mps=False)):
+            with pretrained_model.patched(machine(cuda=True, mps=False)):
                 model, _ = pretrained_model.load_model(tiny_checkpoint(), *map(torch.device, arguments))
                 found = attribute(model, "device").type
         except StudentError:

@@ -54,9 +54,9 @@ def test_names(transformer_block):
 
 @points(0.75, "The worked example comes out")
 def test_worked_example(transformer_block):
-    """Attention adds [1, 0, -1, 0] to [1, 2, 3, 6], and the sum [2, 2, 2, 6] is normalised.
+    """Attention adds [1, 0, -1, 0] to [1, 2, 3, 6], and the sum [2, 2, 2, 6] is normalized.
 
-    The feed-forward network adds nothing here, and normalising once more changes nothing that one could see.
+    The feed-forward network adds nothing here, and normalizing once more changes nothing that one could see.
     """
     weights = {name: torch.zeros_like(weight) for name, weight in random_weights(4, torch.Generator()).items()}
     weights["norm1.weight"] = weights["norm2.weight"] = torch.ones(4)

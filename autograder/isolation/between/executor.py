@@ -1,4 +1,4 @@
-"""What a request means: find an object, call it, differentiate it, or pretend something about the machine.
+"""What a request means: find an object, call it, differentiate it, or patch something on this machine.
 
 The far side executes a student's code with it; the near side replays the same requests on known mistakes, which are
 trusted. A request names its target by a path: where to start (one of the submission's modules, `library:torch` for an
@@ -43,13 +43,13 @@ class Executor:
 
     Attributes:
         modules: the submission's modules by name.
-        objects: what was returned and cannot travel; an object's handle is its place in this list.
+        objects: what was returned and cannot travel; an object's handle is its index in this list.
     """
 
     modules: Mapping[str, ModuleType]
     objects: list[Any] = field(default_factory=list)
-    numbers: dict[int, int] = field(default_factory=dict)  # id(object) to its place
-    pretences: ExitStack = field(default_factory=ExitStack)
+    numbers: dict[int, int] = field(default_factory=dict)  # id(object) to its index
+    patches: ExitStack = field(default_factory=ExitStack)
     recorder: Recorder | None = None
 
     def refer(self, value: object) -> Handle:
@@ -72,8 +72,8 @@ class Executor:
             return self.record(str(request.path[0]), *request.args), []
         if request.kind == "steps":
             return self.recorder.steps if self.recorder else [], []
-        if request.kind == "pretend":
-            self.pretend(request.kwargs)
+        if request.kind == "patch":
+            self.patch(request.kwargs)
             return None, []
         target = self.find(request.path)
         if request.kind == "read":
@@ -132,13 +132,13 @@ class Executor:
         self.recorder.begin(seed)
         return self.recorder.points if new else []
 
-    def pretend(self, answers: Mapping[str, Any]) -> None:
+    def patch(self, answers: Mapping[str, Any]) -> None:
         """Makes functions give fixed answers, as `{"torch.cuda.is_available": True}`; no answers: the truth again."""
-        self.pretences.close()
+        self.patches.close()
         for dotted, answer in answers.items():
             path, _, name = dotted.rpartition(".")
             owner = _locate(path)
-            self.pretences.callback(setattr, owner, name, getattr(owner, name))
+            self.patches.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, _constant(answer))
 
 

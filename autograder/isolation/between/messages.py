@@ -23,11 +23,18 @@ from typing import Any, Literal, NamedTuple
 LIBRARY = "library:"  # how the path of a request begins that goes to an installed library
 LOAD = "load"
 UNPROTECTED = "none"  # the profile that is none: a student's own check, or submissions that are trusted
-FULL, NAMESPACES, UNPRIVILEGED = "full", "namespaces", "unprivileged"  # the strongest first
-PROFILES = (FULL, NAMESPACES, UNPRIVILEGED)
+FULL, NAMESPACES, UNPRIVILEGED = "full", "namespaces", "unprivileged"
+# The profiles, the strongest first: the locks that a child is shut in with, in the order in which they are applied.
+PROFILES = {
+    FULL: ("resources", "privileges", "files", "calls"),
+    NAMESPACES: ("resources", "root", "privileges", "calls"),
+    UNPRIVILEGED: ("resources", "privileges", "broker", "calls"),
+}
+WHERE_ALLOWED = ("times", "processes")  # locks that every profile has besides, if the system allows them
+LOCKS = (*dict.fromkeys(lock for locks in PROFILES.values() for lock in locks), *WHERE_ALLOWED)
 TRIAL = "try:"  # before a profile's name, or a lock's: apply it, and try whether it holds
 
-RequestKind = Literal["call", "read", "gradients", "pretend", "record", "steps"]
+RequestKind = Literal["call", "read", "gradients", "patch", "record", "steps"]
 FailureKind = Literal["raised", "missing", "timeout", "crashed"]
 
 
@@ -39,8 +46,13 @@ class Import(NamedTuple):
 
 
 class Spawn(NamedTuple):
-    """To a worker: fork a child for the descriptor that comes along. It answers with `Spawned`."""
+    """To a worker: fork a child for the descriptor that comes along. It answers with `Spawned`.
 
+    Attributes:
+        protection: the profile that it will be shut in with, or a lock by itself.
+    """
+
+    protection: str
     verb: Literal["spawn"] = "spawn"
 
 
@@ -104,7 +116,7 @@ class Request(NamedTuple):
     """To a child: one thing to do.
 
     Attributes:
-        kind: "call", "read" (an attribute's value), "gradients" (call, then differentiate) or "pretend";
+        kind: "call", "read" (an attribute's value), "gradients" (call, then differentiate) or "patch";
             "record" begins to take down a module's steps, and "steps" gives those of the request before (see `steps`).
         path: the start and the attributes that lead to the target.
         cotangent: for gradients, what the result's gradient is; ones when None.

@@ -43,7 +43,7 @@ def serve(channel: Channel, parent: int) -> None:
         try:
             profiles.shut_in(start.protection, Limits(*start.limits), start.readable, start.secrets)
         except (OSError, ImportError, ValueError) as error:
-            channel.send(encode(Ready(str(error) or type(error).__name__)))
+            channel.send(encode(Ready(_why(error))))
             return
         if os.getppid() not in (
             parent,
@@ -90,6 +90,13 @@ def serve(channel: Channel, parent: int) -> None:
 
 def _go_on(*_: object, **__: object) -> None:
     """What `breakpoint()` does here."""
+
+
+def _why(error: Exception) -> str:
+    """Why a child cannot be shut in, without the number that Python puts before it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    return str(error) or type(error).__name__
 
 
 def _be_deterministic() -> None:

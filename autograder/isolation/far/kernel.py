@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from functools import cache
 
 # Their numbers are the same on every processor since Linux 5.
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF, MOUNT_SETATTR = 444, 445, 446, 442
+_PR_SET_PDEATHSIG = 1
 
 
 @cache
@@ -36,3 +38,14 @@ def syscall(number: int, *arguments: object) -> int:
         OSError: it failed.
     """
     return call("syscall", ctypes.c_long(number), *arguments)
+
+
+def end_with_parent(parent: int) -> None:
+    """This process is killed when its parent ends; at once, if that has happened already.
+
+    Args:
+        parent: its number; 0 is another namespace's.
+    """
+    call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() not in (parent, 0):
+        os._exit(1)

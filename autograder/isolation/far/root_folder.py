@@ -13,7 +13,7 @@ from autograder.isolation.far.kernel import MOUNT_SETATTR, call, syscall
 _NEW_MOUNTS, _NEW_USER = 0x00020000, 0x10000000
 _BIND, _RECURSIVE, _PRIVATE = 1 << 12, 1 << 14, 1 << 18
 _READ_ONLY, _NO_SUID, _NO_DEVICES = 1, 2, 4  # of mount_setattr; devices are among what can be read, so not the last
-_HERE, _AT_RECURSIVE = -100, 0x8000
+_HERE, _AT_RECURSIVE, _DETACH = -100, 0x8000, 2
 _PLACES = ("/mnt", "/media", "/srv", "/boot")  # folders in which there is no library
 
 
@@ -34,13 +34,27 @@ def enter(readable: Sequence[str]) -> None:
         if not any(real == other or real.startswith(f"{other}/") for other in mounted):
             _mount(real, root + real)
             mounted.append(real)
+    _hide_what_is_between(root)
     attributes = struct.pack("QQQQ", _READ_ONLY | _NO_SUID, 0, 0, 0)
     syscall(
         *(MOUNT_SETATTR, ctypes.c_int(_HERE), root.encode(), ctypes.c_uint(_AT_RECURSIVE), attributes),
         ctypes.c_size_t(len(attributes)),
     )
-    os.chroot(root)
+    os.chdir(root)
+    call("pivot_root", b".", b".")  # the old root now lies on top of the new one
+    call("umount2", b".", _DETACH)
     os.chdir("/")
+
+
+def _hide_what_is_between(root: str) -> None:
+    """The folders that lead to what is mounted can be walked through, and not be listed."""
+    device = os.stat(root).st_dev
+    between = [root]
+    for folder, names, _ in os.walk(root):
+        names[:] = [name for name in names if os.lstat(os.path.join(folder, name)).st_dev == device]
+        between += [path for name in names if not os.path.islink(path := os.path.join(folder, name))]
+    for folder in between:
+        os.chmod(folder, 0o111)
 
 
 def _own_mounts() -> None:

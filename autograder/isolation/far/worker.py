@@ -24,8 +24,6 @@ from autograder.isolation.between.channel import Channel
 from autograder.isolation.between.messages import End, Import, Spawn, Spawned
 from autograder.isolation.between.wire import decode, encode
 from autograder.isolation.far import child, profiles
-from autograder.isolation.far.locks import remember_worker
-from autograder.isolation.far.surroundings import Surroundings
 
 CONTROL = 0  # the descriptor of the control socket
 GRACE = 2.0  # seconds between a child's hanging up and its end
@@ -36,8 +34,6 @@ CHANNEL = 3  # the descriptor of a child's channel
 def main() -> None:
     """Serves the near side until it hangs up; then no child is left."""
     control = socket.socket(fileno=CONTROL)
-    remember_worker(os.getpid())
-    surroundings = Surroundings()
     alive = 0
     try:
         while True:
@@ -45,7 +41,7 @@ def main() -> None:
             if isinstance(message, Import):
                 control.send(encode(_import(message.names)))
             elif isinstance(message, Spawn):
-                spawned = _spawn(control, descriptors[0], surroundings)
+                spawned = _spawn(control, descriptors[0], message.protection)
                 alive = spawned.pid
                 control.send(encode(spawned))
             else:
@@ -75,8 +71,6 @@ def _import(names: Sequence[str]) -> list[str]:
                 importlib.import_module(name)
             except ImportError:
                 missing.append(name)
-    with contextlib.suppress(ImportError, OSError):
-        profiles.prepare()  # where a lock is missing, the first child says so
     if "torch" in sys.modules:
         # One thread computes the same bits everywhere, and no thread pool means that forking is safe.
         sys.modules["torch"].set_num_threads(1)
@@ -85,18 +79,18 @@ def _import(names: Sequence[str]) -> list[str]:
     return missing
 
 
-def _spawn(control: socket.socket, descriptor: int, surroundings: Surroundings) -> Spawned:
+def _spawn(control: socket.socket, descriptor: int, protection: str) -> Spawned:
     """A child with its own channel; when the system refuses to fork, the near side hears why."""
     worker = os.getpid()
-    surroundings.before_fork()
+    profiles.start(protection)
     try:
         pid = os.fork()
     except OSError as error:
-        surroundings.after_fork()
+        profiles.stop(protection)
         os.close(descriptor)
         return Spawned(0, error.strerror or str(error))
     if pid:
-        surroundings.after_fork()
+        profiles.stop(protection)
         os.close(descriptor)
         return Spawned(pid)
     try:

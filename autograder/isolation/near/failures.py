@@ -15,11 +15,6 @@ class StudentError(Exception):
         super().__init__(f"{failure.type_name}: {failure.message}")
         self.failure = failure
 
-    @property
-    def trouble(self) -> Failure:
-        """The failure, by its old name."""
-        return self.failure
-
 
 class Stopped(BaseException):
     """The call will never answer: its process hangs, died, or was never loaded.
@@ -30,11 +25,6 @@ class Stopped(BaseException):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.kind)
         self.failure = failure
-
-    @property
-    def trouble(self) -> Failure:
-        """The failure, by its old name."""
-        return self.failure
 
 
 class Unfit(BaseException):

@@ -13,9 +13,10 @@ from typing import Any
 from autograder.isolation.between.channel import Channel, is_readable
 from autograder.isolation.between.messages import FULL, End, Import, Spawn, Spawned
 from autograder.isolation.between.wire import WireError, decode, encode
+from autograder.isolation.near.patience import MOST, Waiting
 from autograder.isolation.near.protocols import (
     ENVIRONMENT,
-    Cancelled,
+    Canceled,
     Died,
     MissingLibraryError,
     OutOfTime,
@@ -64,7 +65,7 @@ class ForkingWorker:
     def child(self) -> ForkedChild:
         """See `Worker`."""
         if self.is_stopped():
-            raise Cancelled
+            raise Canceled
         self._wait_for_imports()
         try:
             ours, theirs = socket.socketpair()
@@ -72,7 +73,7 @@ class ForkingWorker:
             raise WorkerError(f"there are too many open files: {error.strerror}") from None
         with theirs:
             try:
-                socket.send_fds(self._socket, [encode(Spawn())], [theirs.fileno()])
+                socket.send_fds(self._socket, [encode(Spawn(self.protection))], [theirs.fileno()])
                 spawned = Spawned(*self._answer())
             except (OSError, WorkerError):
                 ours.close()
@@ -81,7 +82,7 @@ class ForkingWorker:
             ours.close()
             raise WorkerError(f"no process can be forked: {spawned.why}")
         fd = ours.detach()
-        return ForkedChild(self, Channel(fd, fd, self._heard))
+        return ForkedChild(self, Channel(fd, fd, self._heard), spawned.pid)
 
     def end_child(self, ends_itself: bool) -> int:
         """Ends the child that runs now, if one does, and returns how it ended.
@@ -141,22 +142,35 @@ class ForkingWorker:
 class ForkedChild:
     """A child of a `ForkingWorker`."""
 
-    def __init__(self, worker: ForkingWorker, channel: Channel) -> None:
+    def __init__(self, worker: ForkingWorker, channel: Channel, pid: int) -> None:
         self._worker = worker
         self._channel = channel
+        self._waiting = Waiting(pid)
         self._status: int | None = None
 
     def ask(self, message: bytes, seconds: float) -> bytes:
         """See `Child`."""
-        deadline = time.monotonic() + seconds
+        begun, before, granted = time.monotonic(), self.waited(), 0.0
         try:
-            self._channel.send(message, deadline)
-            return self._channel.receive(deadline)
+            # Sending cannot be taken up again; a child that only waits for its next message reads at once.
+            self._channel.send(message, begun + (1 + MOST) * seconds)
+            while True:
+                try:
+                    return self._channel.receive(begun + seconds + granted)
+                except TimeoutError:
+                    waited = min(self.waited() - before, MOST * seconds)
+                    if waited <= granted or self._worker.is_stopped():
+                        raise
+                    granted = waited
         except TimeoutError:
             self.end()
             raise OutOfTime from None
         except (EOFError, WireError) as error:
             raise Died(self.end(ends_itself=isinstance(error, EOFError))) from None
+
+    def waited(self) -> float:
+        """See `Child`."""
+        return self._waiting.seconds()
 
     def end(self, ends_itself: bool = False) -> int:
         """See `Child`."""
@@ -165,5 +179,6 @@ class ForkedChild:
             try:
                 self._status = self._worker.end_child(ends_itself)
             finally:
+                self._waiting.close()
                 self._channel.close()  # a child whose worker is gone sees that, and ends
         return self._status

@@ -8,13 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from autograder.course import GraderError
-from autograder.isolation.between.messages import FULL, TRIAL, Limits
+from autograder.isolation.between.messages import FULL, PROFILES, TRIAL, Limits
 from autograder.isolation.near.failures import Unfit
 from autograder.isolation.near.protocols import Confinement, WorkerError
 from autograder.isolation.near.session import Session
 from autograder.isolation.near.worker import CAN_FORK, start_worker
 
-LOCKS = ("resources", "privileges", "files", "calls", "root", "user")
 _CREATE_RULESET, _VERSION, _PR_GET_SECCOMP = 444, 1, 21
 _ADVICE = {
     "Function not implemented": "Landlock needs Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK=y",
@@ -55,7 +54,7 @@ def why_not(protection: str, secrets: Sequence[str] = ()) -> str:
 
 
 def strongest(secrets: Sequence[str] = (), required: str = "") -> str:
-    """The profile to grade with: the full one, or another that is asked for by name and holds.
+    """The profile to grade with: the strongest that holds, or the one that is asked for by name.
 
     Args:
         secrets: what must not be readable by a submission.
@@ -67,20 +66,13 @@ def strongest(secrets: Sequence[str] = (), required: str = "") -> str:
     if not required and _looks_whole():
         return FULL  # each child still says so before anything of a submission runs in it
     reasons = []
-    # A weaker fence is never chosen by itself: what gets through it is not known as well.
-    for name in [required or FULL]:
+    for name in [required] if required else PROFILES:
         reason = why_not(name, secrets)
         if not reason:
             return name
         reasons.append(f"The protection {name} does not hold here: {reason}.")
     reasons.append("`autograder doctor` tells more. Without protection, only --trust-submissions grades.")
     raise ProtectionError("\n".join(reasons))
-
-
-def missing_locks() -> list[str]:
-    """What the full protection lacks here, in sentences; nothing when it holds."""
-    reason = "" if _looks_whole() else why_not(FULL)
-    return [f"The protection {FULL} does not hold here: {reason}."] if reason else []
 
 
 def _looks_whole() -> bool:

@@ -1,4 +1,4 @@
-"""What starts and ends the processes that run student code: the contract that each way to do it fulfils."""
+"""What starts and ends the processes that run student code: the contract that each way to do it fulfills."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Died(Exception):
         self.status = status
 
 
-class Cancelled(KeyboardInterrupt):
+class Canceled(KeyboardInterrupt):
     """The work was stopped from outside. Like Ctrl-C, it goes through pytest and hypothesis without being judged."""
 
 
@@ -71,6 +71,9 @@ class Child(Protocol):
 
     def ask(self, message: bytes, seconds: float) -> bytes:
         """Sends a message and returns the answer, or raises `OutOfTime` or `Died`."""
+
+    def waited(self) -> float:
+        """The seconds that it has been ready to run without a processor; `ask` does not count them."""
 
     def end(self) -> int:
         """Ends the process, whatever it is doing, and returns how it ended (see `Died.status`)."""
@@ -95,7 +98,7 @@ class Worker(Protocol):
 
         Raises:
             WorkerError: there is none.
-            Cancelled: it was stopped, and not resumed.
+            Canceled: it was stopped, and not resumed.
         """
 
     def stop(self) -> None:

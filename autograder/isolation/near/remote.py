@@ -13,8 +13,7 @@ from autograder.isolation.between.wire import Handle, WireError
 from autograder.isolation.near.failures import Stopped, StudentError, Unfit
 from autograder.isolation.near.session import Call, Session
 
-Trouble = Failure  # its old name
-__all__ = ["Call", "Failure", "Remote", "RemoteModule", "Session", "Stopped", "StudentError", "Trouble", "Unfit"]
+__all__ = ["Call", "Failure", "Remote", "RemoteModule", "Session", "Stopped", "StudentError", "Unfit"]
 
 
 class RemoteModule:
@@ -43,13 +42,13 @@ class RemoteModule:
         return Remote(self._perform, (LIBRARY + name,))
 
     @contextmanager
-    def pretending(self, answers: Mapping[str, Any]) -> Iterator[None]:
+    def patched(self, answers: Mapping[str, Any]) -> Iterator[None]:
         """While it lasts, functions over there give fixed answers, as `{"torch.cuda.is_available": True}`."""
-        self._perform(Request("pretend", (), (), answers))
+        self._perform(Request("patch", (), (), answers))
         try:
             yield
         finally:
-            self._perform(Request("pretend", ()))
+            self._perform(Request("patch", ()))
 
 
 class Remote:

@@ -17,6 +17,7 @@ from autograder.isolation.near.failures import Stopped, Unfit, as_raised
 from autograder.isolation.near.protocols import Child, Confinement, Died, OutOfTime, Worker, WorkerError
 
 STARTS = 3  # of a child: a fork that the system refuses is often granted a moment later
+KEPT = Allowance(size=8 * 2**20, values=2**15)  # of a session that rests; right answers take less than a hundredth
 PAUSE = 0.05  # seconds before the second start, and four times as many before the third
 
 
@@ -39,11 +40,6 @@ class Call:
     output: str = ""
     warnings: tuple[str, ...] = ()
     owner: str = ""
-
-    @property
-    def trouble(self) -> Failure | None:
-        """The failure, by its old name."""
-        return self.failure
 
     @cached_property
     def request(self) -> Request:
@@ -89,7 +85,7 @@ class Session:
     calls: list[Call] = field(default_factory=list)
     definitions: dict[str, tuple[int, int]] = field(default_factory=dict)
     allowance: Allowance = field(default_factory=Allowance)
-    loading_trouble: Failure | None = None
+    loading_failure: Failure | None = None
     _named: set[str] = field(default_factory=set)  # what suites have asked for
     _child: Child | None = None
     _starts: int = 0
@@ -101,9 +97,9 @@ class Session:
         Raises:
             WorkerError: there is no child, and no submission is to blame.
         """
-        if self._child is None and self.loading_trouble is None:
+        if self._child is None and self.loading_failure is None:
             self._start()
-        return self.loading_trouble
+        return self.loading_failure
 
     def perform(self, request: Request) -> Any:
         """Performs a request over there and records it.
@@ -128,6 +124,24 @@ class Session:
             raise Stopped(call.failure)
         raise as_raised(call.failure)
 
+    @property
+    def asked(self) -> frozenset[str]:
+        """The names that suites have asked for: of functions, classes and methods."""
+        return frozenset(self._named)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its answers take more than may be kept of each of many sessions."""
+        whole = Allowance()
+        size, values = whole.size - self.allowance.size, whole.values - self.allowance.values
+        return size > KEPT.size or values > KEPT.values
+
+    def rest(self) -> None:
+        """Ends the child as planned: the next call gets a fresh one, which is no restart."""
+        if self._child is not None:
+            self._starts -= 1
+        self.end()
+
     def end(self) -> None:
         """Ends the child, whatever it is doing."""
         if self._child is not None:
@@ -137,19 +151,20 @@ class Session:
 
     def _start(self) -> None:
         if self._starts > self.budget.restarts:
-            self.loading_trouble = Failure("timeout" if self._last_kind() == "timeout" else "crashed")
+            self.loading_failure = Failure("timeout" if self._last_kind() == "timeout" else "crashed")
             return
         self._starts += 1
         self._child = self._fresh_child()
         answer = self._exchange(encode(LOAD), self.budget.load)
         if answer.failure is not None:
-            self.loading_trouble = answer.failure
+            self.loading_failure = answer.failure
             self.end()
             return
         try:
-            self.definitions = checked_definitions(answer.value, self.sources[self.name])
+            # Believed once: a later child may have learned something that it would like to tell by them.
+            self.definitions = self.definitions or checked_definitions(answer.value, self.sources[self.name])
         except Exception:  # see `_exchange`
-            self.loading_trouble = Failure("crashed")
+            self.loading_failure = Failure("crashed")
             self.end()
 
     def _fresh_child(self) -> Child:
@@ -195,8 +210,8 @@ class Session:
         left = self.budget.exercise - self._spent
         if left <= 0:
             self.end()
-            self.loading_trouble = Failure("timeout")
-            return Call(message, failure=self.loading_trouble)
+            self.loading_failure = Failure("timeout")
+            return Call(message, failure=self.loading_failure)
         answer = self._exchange(message, min(left, self.budget.call))
         call = Call(message, answer.value, answer.failure, (), answer.output, answer.warnings)
         changed = tuple(name for name in call.arguments if name in answer.changed) if answer.changed else ()
@@ -204,9 +219,9 @@ class Session:
 
     def _exchange(self, message: bytes, seconds: float) -> Answer:
         assert self._child is not None
-        begun = time.monotonic()
+        child, begun, waited = self._child, time.monotonic(), self._child.waited()
         try:
-            data = self._child.ask(message, seconds)
+            data = child.ask(message, seconds)
         except OutOfTime:
             failure = Failure("timeout")
         except Died as died:
@@ -217,6 +232,6 @@ class Session:
             except Exception:  # an answer that is none: only code that writes to our channel sends one
                 failure = Failure("crashed")
         finally:
-            self._spent += time.monotonic() - begun
+            self._spent += time.monotonic() - begun - (child.waited() - waited)
         self.end()
         return Answer(failure=failure)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from autograder.isolation.between.channel import Channel
 from autograder.isolation.between.messages import UNPROTECTED, Import
 from autograder.isolation.between.wire import WireError, encode
-from autograder.isolation.near.protocols import ENVIRONMENT, Cancelled, Died, OutOfTime, command
+from autograder.isolation.near.protocols import ENVIRONMENT, Canceled, Died, OutOfTime, command
 
 
 class SpawningWorker:
@@ -37,7 +37,7 @@ class SpawningWorker:
         """See `Worker`."""
         with self._lock:
             if self._stopped:
-                raise Cancelled
+                raise Canceled
             self._running = self._next or SpawnedChild(self._libraries)
             self._next = SpawnedChild(self._libraries)
             return self._running
@@ -95,6 +95,10 @@ class SpawnedChild:
             raise (OutOfTime() if late else Died(status)) from None
         finally:
             timer.cancel()
+
+    def waited(self) -> float:
+        """See `Child`. Here nothing tells."""
+        return 0.0
 
     def kill(self) -> None:
         """Ends the process at once; whoever waits for its answer sees it dead."""

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from autograder.isolation.between.messages import FULL
 from autograder.isolation.near.forking import ForkingWorker
-from autograder.isolation.near.protocols import Cancelled, Child, Confinement, Died, OutOfTime, Worker, WorkerError
+from autograder.isolation.near.protocols import Canceled, Child, Confinement, Died, OutOfTime, Worker, WorkerError
 from autograder.isolation.near.spawning import SpawningWorker
 
 CAN_FORK = sys.platform == "linux"  # macOS can fork too, but its system libraries do not survive it
 __all__ = [
     "CAN_FORK",
-    "Cancelled",
+    "Canceled",
     "Child",
     "Confinement",
     "Died",

@@ -1,4 +1,7 @@
-"""The fast way: a linked list of tokens, and for each pair the set of places where it stands, kept up to date."""
+"""The fast way: a linked list of tokens, and for each pair the set of places where it stands, kept up to date.
+
+Better: only pairs beside a merge are counted again, where the plain way counts the whole text at every step.
+"""
 
 from collections import defaultdict
 
@@ -27,10 +30,8 @@ class Chain:
             if place not in self.places[pair]:
                 continue  # an earlier merge took one of its tokens
             follower = self.after[place]
-            neighbours = [
-                near for near in (self.before.get(place), follower) if near is not None and near in self.after
-            ]
-            for near in (*neighbours, place):
+            neighbors = [near for near in (self.before.get(place), follower) if near is not None and near in self.after]
+            for near in (*neighbors, place):
                 self.forget(near)
             self.tokens[place] += self.tokens.pop(follower)
             self.before.pop(follower)

@@ -6,13 +6,13 @@ from operator import itemgetter
 
 
 def _merge(tokens, pair):
-    """Groups of equal neighbours are merged two by two; unequal ones where the two groups meet."""
+    """Groups of equal neighbors are merged two by two; unequal ones where the two groups meet."""
     left, right = pair
     if left == right:
         groups = (list(group) for _, group in groupby(tokens))
         merged = ([left + left] * (len(g) // 2) + [left] * (len(g) % 2) if g[0] == left else g for g in groups)
         return list(chain.from_iterable(merged))
-    places = {place for place, neighbours in enumerate(pairwise(tokens)) if neighbours == pair}
+    places = {place for place, neighbors in enumerate(pairwise(tokens)) if neighbors == pair}
     return [left + right if place in places else token for place, token in enumerate(tokens) if place - 1 not in places]
 
 

@@ -1,4 +1,7 @@
-"""Everything by hand: einsum, a softmax, norms from their formula. The modules only hold weights."""
+"""Everything by hand: einsum, a softmax, norms from their formula. The modules only hold weights.
+
+Better: nothing is hidden: every number of the block can be looked at on its way.
+"""
 
 import math
 
@@ -7,9 +10,9 @@ from torch import nn
 
 
 def norm(z, layer):
-    centred = z - z.mean(-1, keepdim=True)
-    variance = (centred * centred).mean(-1, keepdim=True)
-    return centred * torch.rsqrt(variance + layer.eps) * layer.weight + layer.bias
+    centered = z - z.mean(-1, keepdim=True)
+    variance = (centered * centered).mean(-1, keepdim=True)
+    return centered * torch.rsqrt(variance + layer.eps) * layer.weight + layer.bias
 
 
 class MiniTransformerBlock(nn.Module):
