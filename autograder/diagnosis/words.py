@@ -14,7 +14,7 @@ from autograder.suites.differences import describe
 from autograder.suites.shown import show
 
 if TYPE_CHECKING:
-    from autograder.diagnosis.locate import Difference
+    from autograder.diagnosis.divergence import Difference
 
 LONGEST = 160  # characters of two lists that are shown
 SHOWN = 9  # numbers that are shown of a value
