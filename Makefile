@@ -16,7 +16,7 @@ INSTALL = $(PYTHON) install.py $(if $(ASKED),--this-python)
 	@$(INSTALL)
 	@touch $@
 
-.PHONY: again help setup check watch course hint reset notebook submit model train alignment capstone tour
+.PHONY: again help setup check watch course read hint compare recap debug reset notebook submit model train alignment classify capstone tour
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## *\(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -32,8 +32,20 @@ watch: .venv/installed  ## the same on every save, and on to the next exercise w
 course: .venv/installed  ## what is done, and what is next
 	@$(RUN) course $(if $(PLAIN),--plain)
 
-hint: .venv/installed  ## the next hint; EX=softmax for another exercise, ALL=1 for those that you have read
-	@$(RUN) hint $(EX) $(if $(ALL),--all)
+read: .venv/installed  ## the lesson as a page in the browser, beside your editor; EX=softmax
+	@$(RUN) read $(EX)
+
+hint: .venv/installed  ## the next hint; EX=softmax for another exercise, OF=log_softmax for a function, ALL=1 for those that you have read
+	@$(RUN) hint $(EX) $(OF) $(if $(ALL),--all)
+
+compare: .venv/installed  ## your answer beside another right one, once yours passes: EX=softmax
+	@$(RUN) compare $(EX) $(if $(PLAIN),--plain)
+
+recap: .venv/installed  ## looking back on a part, with your mistakes and the lesson's answers: PART=Foundations
+	@$(RUN) recap $(if $(PART),'$(PART)')
+
+debug: .venv/installed  ## an example that fails, to print from and stop in: EX=softmax
+	@$(RUN) debug $(EX)
 
 reset: .venv/installed  ## an exercise anew, your text is kept: EX=softmax LEVEL=guided, fading or open
 	@$(RUN) reset $(EX) $(if $(LEVEL),--level $(LEVEL))
@@ -53,6 +65,10 @@ train: .venv/installed  ## your own model learns Shakespeare; FROM=solutions, TO
 
 alignment: .venv/installed  ## your own losses teach a small model what people prefer; FROM=solutions
 	@$(RUN) alignment $(if $(FROM),--from '$(FROM)')
+
+classify: .venv/installed  ## the real model, with your LoRA, tells comedies, histories and tragedies apart
+	@$(INSTALL) --extra classify
+	@$(RUN) classify $(if $(FROM),--from '$(FROM)')
 
 capstone: .venv/installed  ## the real model in your own code; CHAT=1 to talk to it
 	@$(RUN) capstone $(if $(FROM),--from '$(FROM)') $(if $(CHAT),--chat)
@@ -77,8 +93,8 @@ verify: .venv/developing  ## the course proves itself
 mutants: .venv/developing  ## the suites, measured by generated mutants
 	@$(RUN) mutants $(EX)
 
-release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there; LEVEL=open for harder exercises
-	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(LEVEL),--level $(LEVEL))
+release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there; CORE=1 the core path; LEVEL=open for harder exercises; ANSWERS=softmax to compare with
+	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(CORE),--path core) $(if $(LEVEL),--level $(LEVEL)) $(if $(ANSWERS),--answers $(ANSWERS))
 
 pictures: .venv/developing  ## the pictures in README.md
 	@$(BIN)/python -P tools/pictures.py

@@ -21,6 +21,7 @@ from autograder.loop.projects import add_projects
 from autograder.reports.commands import add_assignment, add_reports, wanted
 from autograder.reports.commands import add_commands as add_term
 from autograder.reports.console import open_console
+from autograder.site.commands import add_commands as add_site
 from autograder.versions import describe
 
 
@@ -84,14 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     notebooks.add_argument("--assignment", default="", metavar="NAME", help="of course.toml, or what nbgrader calls it")
     notebooks.set_defaults(run=_notebooks)
 
-    site = commands.add_parser("site", help="write the course as pages for the browser")
-    site.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or an earlier site")
-    site.add_argument("--url", default="", metavar="ADDRESS", help="the repository that students have, for Colab")
-    site.set_defaults(run=_site)
-
     add_loop(commands)
     add_term(commands)
     add_authoring(commands)
+    add_site(commands)
     add_projects(commands)
 
     doctor = commands.add_parser("doctor", help="what this machine has, and which protection holds")
@@ -188,14 +185,6 @@ def _grade(options: argparse.Namespace, course: Course) -> int:
     low = options.fail_under is not None and any(grade.percent < options.fail_under for grade in ordered)
     unread = options.strict_read and any(grade.unreadable for grade in ordered)
     return BELOW if low or unread else OK
-
-
-def _site(options: argparse.Namespace, course: Course) -> int:
-    from autograder.site.build import build
-
-    build(course, options.folder, address=options.url, processes=len(available()))
-    print(f"Open {options.folder / 'index.html'} in a browser.")
-    return OK
 
 
 def _notebooks(options: argparse.Namespace, course: Course) -> int:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from autograder.files import PROGRAM
+from autograder.versions import TooNew, require_format
 
 HOLE = re.compile(r"^[ \t]*+(?:[^#\n]*?=[ \t]*+|return[ \t]++)?\.\.\.[ \t]*+#[ \t]*+FINISH ME\b", re.MULTILINE)
-_TABLES = {"title", "defaults", "exercise", "policy", "assignment"}
+FORMAT = 1  # of course.toml
+_TABLES = {"format", "title", "defaults", "exercise", "policy", "assignment"}
 _ANSWER = re.compile(r"# (?:FINISH ME|BEGIN SOLUTION)\b")
 # How much a stub leaves open: every answer; these, but the last function as a whole; every function as a whole.
 LEVELS = ("guided", "fading", "open")
@@ -58,10 +60,11 @@ class Exercise:
         difficulty: 1 (first steps) to 5.
         built: what the student has built when it passes, as the end of "You have built ...".
         libraries: what the worker imports before student code runs, besides the course's own list.
-        hints: from a nudge to nearly all of it; never the answer.
+        hints: for each function or class with holes, from a nudge to nearly all of it; never the answer.
         budget: how long its calls may take.
         memory_mib: how much memory student code may take.
         level: one of `LEVELS`.
+        core: whether it is on the core path, the shorter way through the course.
     """
 
     name: str
@@ -72,10 +75,11 @@ class Exercise:
     difficulty: int
     built: str
     libraries: tuple[str, ...]
-    hints: tuple[str, ...]
+    hints: tuple[tuple[str, tuple[str, ...]], ...]
     budget: Budget
     memory_mib: int
     level: str = "guided"
+    core: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,12 @@ class Course:
     def names(self) -> tuple[str, ...]:
         """The exercises' names in the course's order."""
         return tuple(exercise.name for exercise in self.exercises)
+
+    @property
+    def core(self) -> tuple[str, ...]:
+        """The core path, in the course's order; empty where it would be no exercise or all of them."""
+        core = tuple(exercise.name for exercise in self.exercises if exercise.core)
+        return core if core != self.names else ()
 
     def exercise(self, name: str) -> Exercise:
         """The exercise of this name."""
@@ -151,6 +161,10 @@ class Course:
         shared = sorted(self.support.glob("*.py"))
         return [*suites, self.mistakes(name), self.stand_in(name), self.solution(name), self.stub(name), *shared]
 
+    def other_answer(self, name: str) -> Path:
+        """A right answer in another style, in a release whose instructor gives one."""
+        return self.root / "answers" / f"{name}.py"
+
     def answers(self, name: str) -> list[Path]:
         """Right answers in other styles than the solution's."""
         return sorted((self.root / "tests" / "answers" / name).glob("*.py"))
@@ -186,6 +200,20 @@ def counted(stub: str) -> tuple[int, int]:
     return len(holes(stub)), len(re.findall(rf"# FINISH ME: {WHOLE}\b", stub))
 
 
+def place_of(source: str, line: int) -> str:
+    """The function that a line is in, with its classes, as `Thing.last`, also in a text that does not parse."""
+    lines = source.splitlines()
+    if not 0 < line <= len(lines):
+        return ""
+    depth, names = len(lines[line - 1]) - len(lines[line - 1].lstrip()), list[str]()
+    for text in reversed(lines[: line - 1]):
+        begun = re.match(r"( *)(?:async def|def|class) +(\w+)", text)
+        if begun and len(begun[1]) < depth:
+            depth = len(begun[1])
+            names.insert(0, begun[2])
+    return ".".join(names)
+
+
 def find_course(start: Path | None = None) -> Course:
     """The course of the folder `start` or the nearest above it, else the one that this program stands in."""
     start = (start or Path.cwd()).resolve()
@@ -207,6 +235,7 @@ def load_course(root: Path) -> Course:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CourseError(f"{path} cannot be read: {error}") from None
     try:
+        require_format(table, FORMAT, str(path))
         defaults = {"budget": {}, "memory_mib": 2048, "libraries": [], **table.get("defaults", {})}
         if unknown := set(table) - _TABLES:
             raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
@@ -216,6 +245,8 @@ def load_course(root: Path) -> Course:
         first = entries[0].get("part") if "level" not in defaults else None
         exercises = tuple(_exercise(e, defaults, "guided" if e.get("part") == first else fading) for e in entries)
         course = Course(root, table["title"], exercises, table.get("policy", {}), tuple(table.get("assignment", ())))
+    except TooNew as error:
+        raise CourseError(str(error)) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CourseError(f"{path} is not complete: {error}") from None
     _check_order(course)
@@ -226,6 +257,12 @@ def _level(name: str, level: str) -> str:
     if level not in LEVELS:
         raise ValueError(f"{name}: the level {level!r} is none of {', '.join(LEVELS)}")
     return level
+
+
+def _is_true(name: str, key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}: {key} is true or false, and not {value!r}")
+    return value
 
 
 def _exercise(entry: dict[str, Any], defaults: dict[str, Any], default_level: str) -> Exercise:
@@ -243,10 +280,11 @@ def _exercise(entry: dict[str, Any], defaults: dict[str, Any], default_level: st
         difficulty=int(entry["difficulty"]),
         built=entry["built"],
         libraries=(*defaults["libraries"], *entry.get("libraries", ())),
-        hints=tuple(entry["hints"]),
+        hints=tuple((place, tuple(told)) for place, told in entry.get("hints", {}).items()),
         budget=Budget(**{**defaults["budget"], **entry.get("budget", {})}),
         memory_mib=int(entry.get("memory_mib", defaults["memory_mib"])),
         level=_level(entry["name"], entry.get("level", default_level)),
+        core=_is_true(entry["name"], "core", entry.get("core", False)),
     )
 
 

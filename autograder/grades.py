@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from autograder.versions import require_format
+
+FORMAT = 2  # of a grade's JSON; the first had no number
 ExerciseStatus = Literal["passed", "failed", "not_started", "missing", "error", "timeout", "crashed", "not_graded"]
 TestStatus = Literal["passed", "failed", "not_run"]
 Visibility = Literal["visible", "hidden"]
@@ -47,6 +51,7 @@ class TestResult:
 
     Attributes:
         line: the line of the exercise's file that the feedback is about; 0 where nothing says which.
+        printed: what the student's code printed in it, bounded; of a visible test alone.
     """
 
     name: str
@@ -57,6 +62,7 @@ class TestResult:
     max_score: float
     feedback: str
     line: int = 0
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class ExerciseGrade:
     Attributes:
         carried_forward: the earlier exercises that a right stand-in took the place of.
         holes: the lines that still hold `...  # FINISH ME`, and `holes_total` how many the stub had.
+        unfinished: the functions and classes that they stand in.
         places: where it goes wrong first; empty where nothing is sure.
         output: what the student's code printed, bounded; for the instructor.
     """
@@ -79,6 +86,13 @@ class ExerciseGrade:
     holes_total: int = 0
     places: tuple[Place, ...] = ()
     output: str = ""
+    unfinished: tuple[str, ...] = ()
+
+    @property
+    def wrong(self) -> tuple[TestResult, ...]:
+        """The tests that do not pass for another reason than a hole, and then those that wait for one."""
+        failed = [test for test in self.tests if test.status != "passed"]
+        return tuple(sorted(failed, key=lambda test: (test.line in self.holes, test.status != "failed")))
 
     @property
     def score(self) -> float:
@@ -105,6 +119,8 @@ class Grade:
         notes: what is to be said about the submission as a whole, in sentences.
         unreadable: why nothing that was handed in could be used; empty where something was. Such a grade says nothing
             about anybody's work, and stays out of means.
+        versions: of the program, what it uses, the course and the suites, by name; none until it is kept.
+        graded_at: when, as 2027-01-31T20:15:00Z, where results say so; never in the JSON, which two runs have alike.
     """
 
     submission: str
@@ -112,6 +128,8 @@ class Grade:
     protection: str = "full"
     notes: tuple[str, ...] = field(default=())
     unreadable: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    graded_at: str = ""
 
     @property
     def protected(self) -> bool:
@@ -142,6 +160,7 @@ class Grade:
 def as_json(grade: Grade) -> dict[str, Any]:
     """The fixed form that outside tools read."""
     result: dict[str, Any] = {
+        "format": FORMAT,
         "submission": grade.submission,
         "score": grade.score if grade.graded else None,
         "max_score": grade.max_score if grade.graded else None,
@@ -157,6 +176,7 @@ def as_json(grade: Grade) -> dict[str, Any]:
                 "hints": [vars(hint) for hint in exercise.hints],
                 "places": [vars(place) for place in exercise.places],
                 "holes": list(exercise.holes),
+                "unfinished": list(exercise.unfinished),
             }
             for exercise in grade.exercises
         ],
@@ -166,6 +186,8 @@ def as_json(grade: Grade) -> dict[str, Any]:
         result["protected"] = False
     if grade.unreadable:
         result["unreadable"] = grade.unreadable
+    if grade.versions:
+        result["versions"] = dict(grade.versions)
     return result
 
 
@@ -174,7 +196,9 @@ def from_json(data: dict[str, Any]) -> Grade:
 
     Raises:
         KeyError, TypeError, ValueError: it is no grade.
+        TooNew: it is one that a later version wrote.
     """
+    require_format(data, FORMAT, "It")
     exercises = tuple(
         ExerciseGrade(
             name=str(entry["name"]),
@@ -184,13 +208,15 @@ def from_json(data: dict[str, Any]) -> Grade:
             hints=tuple(Hint(**hint) for hint in entry["hints"]),
             places=tuple(Place(**place) for place in entry.get("places", ())),
             holes=tuple(map(int, entry.get("holes", ()))),
+            unfinished=tuple(map(str, entry.get("unfinished", ()))),
         )
         for entry in data["exercises"]
     )
     notes = tuple(map(str, data.get("notes", ())))
     unnamed = "full" if data.get("protected", True) is not False else "none"
     protection, unreadable = str(data.get("protection", unnamed)), str(data.get("unreadable", ""))
-    return Grade(str(data["submission"]), exercises, protection, notes, unreadable)
+    versions = {str(name): str(number) for name, number in data.get("versions", {}).items()}
+    return Grade(str(data["submission"]), exercises, protection, notes, unreadable, versions)
 
 
 def _test(entry: dict[str, Any]) -> TestResult:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self, cast
 
 from autograder.course import Budget, Course, Exercise, foundations, holes, with_foundations
-from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, Replays, diagnose
+from autograder.diagnosis.diagnose import NOTHING, Diagnosis, Knowledge, diagnose
 from autograder.diagnosis.fingerprints import knowledge
-from autograder.diagnosis.locate import locate
+from autograder.diagnosis.locate import Located, locate
 from autograder.diagnosis.reach import foundations_within
 from autograder.grades import VISIBILITIES, ExerciseGrade, ExerciseStatus, Grade, Place, TestResult, Visibility
 from autograder.isolation.between.messages import UNPROTECTED
@@ -27,6 +27,7 @@ EVERYTHING = VISIBILITIES
 VISIBLE, HIDDEN = EVERYTHING[:1], EVERYTHING[1:]
 DEFINITIONS = 100  # in a submission's file; what comes after them is not looked at
 AGAIN = Budget(call=3.0, load=10.0, exercise=10.0, restarts=0)  # for calls that are made again to see their steps
+PRINTED_LINES, PRINTED_WIDTH = 12, 200  # of what was printed, beside a test
 OUTPUT_LIMIT = 20_000  # characters of a student's output that an instructor may see
 
 
@@ -94,13 +95,19 @@ class Grader:
             started[exercise.name] = attempt
         for exercise in left:
             passed = [name for name, grade in found.items() if grade.status == "passed"]
-            found[exercise.name] = self._finish(submission, exercise, started[exercise.name], passed)
+            found[exercise.name], _ = self._finish(submission, exercise, started[exercise.name], passed)
         wanted = tuple(found[exercise.name] for exercise in self.exercises)
         protection = self.worker.protection if self.locked else UNPROTECTED
         return Grade(submission.name, wanted, protection, tuple(submission.notes), submission.unreadable)
 
     def grade_exercise(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> ExerciseGrade:
         """Grades one exercise on the submission's own work where that has `passed`, and else on stand-ins."""
+        return self.judged(submission, exercise, passed)[0]
+
+    def judged(
+        self, submission: Submission, exercise: Exercise, passed: Collection[str]
+    ) -> tuple[ExerciseGrade, Run | None]:
+        """The same, with the run that the grade is about; None where nothing was run."""
         return self._finish(submission, exercise, self._begin(submission, exercise, passed), passed)
 
     def _begin(self, submission: Submission, exercise: Exercise, passed: Collection[str]) -> Attempt | ExerciseGrade:
@@ -115,12 +122,20 @@ class Grader:
         if left and is_untouched(self.course, name, source):
             grade = self._ungraded(name, "not_started", f"{name}.py is not started: {len(left)} holes are left.")
             return replace(grade, holes=tuple(left), holes_total=len(left))
-        carried = tuple(base for base in foundations(self.course, exercise) if base not in passed)
-        sources = dict(submission.sources)
-        for base in carried:
-            sources[base] = self.course.stand_in(base).read_text(encoding="utf-8")
+        bases = foundations(self.course, exercise)
+        attempt = self._visible(submission, exercise, [base for base in bases if base not in passed])
+        if attempt.begun.passed or len(attempt.carried) == len(bases):
+            return attempt
+        # It may be a foundation's fault, however that passed: nothing is said before right ones were tried.
+        again = self._visible(submission, exercise, bases)
+        return again if _earned(again.begun) >= _earned(attempt.begun) else attempt
+
+    def _visible(self, submission: Submission, exercise: Exercise, carried: Sequence[str]) -> Attempt:
+        """Runs the visible tests, with stand-ins for some of what the exercise builds on."""
+        right = self.stand_ins(exercise)
+        sources = {**submission.sources, **{base: right[base] for base in carried}}
         opener = Sources(self.worker, sources, self.locked)
-        return Attempt(carried, opener, self.suites.begin(exercise, opener))
+        return Attempt(tuple(carried), opener, self.suites.begin(exercise, opener))
 
     def _finish(
         self,
@@ -128,19 +143,27 @@ class Grader:
         exercise: Exercise,
         attempt: Attempt | ExerciseGrade | None,
         passed: Collection[str],
-    ) -> ExerciseGrade:
+    ) -> tuple[ExerciseGrade, Run | None]:
         """Runs the hidden tests, and makes a grade of all."""
-        carried = tuple(base for base in foundations(self.course, exercise) if base not in passed)
+        bases = foundations(self.course, exercise)
         # Too much to keep; or what it builds on has passed its visible tests, and not the hidden ones.
-        late = attempt is None or (isinstance(attempt, Attempt) and attempt.carried != carried)
+        late = attempt is None or (
+            isinstance(attempt, Attempt) and not {base for base in bases if base not in passed} <= set(attempt.carried)
+        )
         if late or attempt is None:
             attempt = self._begin(submission, exercise, passed)
         if isinstance(attempt, ExerciseGrade):
-            return attempt
-        grade = self.judge(self.suites.finish(attempt.begun, attempt.opener), late=late)
+            return attempt, None
+        carried, run = attempt.carried, self.suites.finish(attempt.begun, attempt.opener)
+        if len(carried) < len(bases) and any(outcome.status != "passed" for outcome in run.outcomes):
+            again = self.run(exercise, {**submission.sources, **self.stand_ins(exercise)})  # as in `_begin`
+            if _earned(again) >= _earned(run):
+                carried, run = tuple(bases), again
+                late = any(outcome.test.visibility == "hidden" for outcome in run.outcomes)
         left = tuple(holes(submission.sources[exercise.name]))
         total = holes_of_stub(self.course, exercise.name)
-        return replace(grade, carried_forward=attempt.carried, holes=left, holes_total=total)
+        grade = replace(self.judge(run, late=late), carried_forward=carried, holes=left, holes_total=total)
+        return grade, run
 
     def stand_ins(self, exercise: Exercise) -> dict[str, str]:
         """Right sources of all that an exercise builds on."""
@@ -166,8 +189,9 @@ class Grader:
                 and no numbers that it gave, are told of these either.
         """
         grade, diagnosis = self.marks(run, late=late), self.diagnosis(run)
-        places = () if late else self.places(run, diagnosis)
-        return replace(grade, hints=tuple(diagnosis.hints()), places=places)
+        found = Located() if late else self.located(run, diagnosis)
+        places = (*found.places, *_kept_between(found.stateful, definitions(run.session)))
+        return replace(grade, hints=tuple(diagnosis.hints(found.at)), places=places)
 
     def marks(self, run: Run, *, late: bool = False) -> ExerciseGrade:
         """Points and words, without hints."""
@@ -186,37 +210,31 @@ class Grader:
         words = contained(lambda: [_words(outcome, explainer) for outcome in run.outcomes], none)
         tests = tuple(map(_result, run.outcomes, words))
         output = "".join(call.output for call in session.calls)[:OUTPUT_LIMIT]
-        return ExerciseGrade(name, _status(run.outcomes), tests, output=output)
+        return ExerciseGrade(name, _status(run.outcomes), tests, output=output, unfinished=_unfinished(session))
 
     def diagnosis(self, run: Run) -> Diagnosis:
         """Which known mistakes a run of the suites points to."""
         known, name = definitions(run.session), run.exercise.name
-        source = run.session.sources[name]
-        unfinished = {name for name, (first, last) in known.items() if any(first <= h <= last for h in holes(source))}
-        return contained(
-            lambda: diagnose(run.outcomes, self.knowledge(name), foundations_within(source, known), unfinished), NOTHING
-        )
+        uses = foundations_within(run.session.sources[name], known)
+        return contained(lambda: diagnose(run.outcomes, self.knowledge(name), uses, _unfinished(run.session)), NOTHING)
 
-    def places(self, run: Run, diagnosis: Diagnosis) -> tuple[Place, ...]:
+    def located(self, run: Run, diagnosis: Diagnosis) -> Located:
         """Where a run goes wrong first, as far as that is sure."""
-        return contained(lambda: self._located(run, diagnosis), ())
+        return contained(lambda: self._located(run, diagnosis), Located())
 
-    def _located(self, run: Run, diagnosis: Diagnosis) -> tuple[Place, ...]:
-        known = self.knowledge(run.exercise.name)
-        if not diagnosis.wrong or not isinstance(known, Replays):
-            return ()
+    def _located(self, run: Run, diagnosis: Diagnosis) -> Located:
+        if not diagnosis.wrong:
+            return Located()
+        reference = self.knowledge(run.exercise.name).reference
         shown = (outcome for outcome in run.outcomes if outcome.test.visibility == "visible")
         messages = {call.message for outcome in shown for call in outcome.calls}
         visible = {call.key for call in diagnosis.calls if call.call.message in messages}
         exercise = replace(run.exercise, budget=AGAIN)
         session = Sources(self.worker, run.session.sources, self.locked).open(exercise, run.session.readable)
-        solution = self.course.solution(run.exercise.name).read_text(encoding="utf-8")
         try:
-            return locate(
-                diagnosis.calls, diagnosis.lowest(), diagnosis.right, visible, session, known.trace, solution
-            ).places
+            return locate(diagnosis.calls, diagnosis.lowest(), diagnosis.right, visible, session, reference)
         except Unfit:
-            return ()  # the points are there, and the next exercise will find out
+            return Located()  # the points are there, and the next exercise will find out
         finally:
             session.end()
 
@@ -239,6 +257,30 @@ def definitions(session: Session) -> dict[str, tuple[int, int]]:
     return dict(itertools.islice(session.definitions.items(), DEFINITIONS))
 
 
+def _unfinished(session: Session) -> tuple[str, ...]:
+    """The functions and classes with a hole."""
+    left = holes(session.sources[session.name])
+    return tuple(name for name, (first, last) in definitions(session).items() if any(first <= h <= last for h in left))
+
+
+def _kept_between(functions: Iterable[str], known: Mapping[str, tuple[int, int]]) -> Iterator[Place]:
+    """What is said of functions that answer rightly in a fresh process."""
+    for function in functions:
+        line = known.get(function.split(".")[0], (0, 0))[0]
+        if line:
+            yield Place(line, function, "state", _STATEFUL)
+
+
+_STATEFUL = (
+    "In a fresh process the same call gives what is right: what it gives depends on the calls before it. "
+    "Look for what is kept from one call to the next, such as a global, a default that is changed, or a cache."
+)
+
+
+def _earned(run: Begun | Run) -> float:
+    return sum(outcome.test.worth for outcome in run.outcomes if outcome.status == "passed")
+
+
 _NO_WORDS = Explanation("This test did not pass. What came back cannot be put in words.")
 
 
@@ -258,7 +300,17 @@ def _result(outcome: Outcome, why: Explanation) -> TestResult:
         status = "not_run"  # its process had died too often, or its time was up, before it could ask anything
     score = test.worth if status == "passed" else 0.0
     text, line = ("", 0) if outcome.status == "passed" else why
-    return TestResult(test.name, test.title, test.visibility, status, score, test.worth, text, line)
+    printed = _printed(outcome) if test.visibility == "visible" else ""  # a hidden test's inputs might be printed
+    return TestResult(test.name, test.title, test.visibility, status, score, test.worth, text, line, printed)
+
+
+def _printed(outcome: Outcome) -> str:
+    """What was printed in the last call that printed anything, for a failed test in the one that is shown; bounded."""
+    calls = outcome.calls if outcome.error is None else outcome.calls[-1:]
+    text = next((call.output for call in reversed(calls) if call.output.strip()), "")
+    lines = [line[:PRINTED_WIDTH] for line in text.rstrip().split("\n")]
+    more = len(lines) - PRINTED_LINES
+    return "\n".join([*lines[:PRINTED_LINES], *([f"... {more} more lines"] if more > 0 else [])])
 
 
 def _status(outcomes: Iterable[Outcome]) -> ExerciseStatus:

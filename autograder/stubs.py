@@ -1,8 +1,9 @@
-"""What a stub was like before anybody touched it: told without loading anything that judges."""
+"""What a stub was like before anybody touched it, and what it says: told without loading anything that judges."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from autograder.course import Course, CourseError, counted, holes, marked_answers, untouched
@@ -25,6 +26,11 @@ def is_untouched(course: Course, name: str, source: str) -> bool:
     if solution.is_file():
         return counted(source) in untouched(solution.read_text(encoding="utf-8"))
     return list(counted(source)) in _recorded(course, name).get("untouched", [])
+
+
+def plain(text: str) -> str:
+    """A text in one line, without the marks of comments: sentences run on over the ends of lines."""
+    return " ".join(re.sub(r"^[ \t]*#+ ?", "", text, flags=re.MULTILINE).split())
 
 
 def _recorded(course: Course, name: str) -> dict[str, Any]:

@@ -1,16 +1,41 @@
-"""Which versions are installed, and which the course is tested with."""
+"""Which versions are installed, which the course is tested with, and which files are too new for this one."""
 
 from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from autograder import __version__
 
 LOCK = "constraints.txt"
 _GRADING = ("numpy", "scipy", "torch", "transformers", "pytest", "hypothesis")  # what a grade may depend on
+
+
+class TooNew(ValueError):
+    """A file was written by a later version of this program, which may mean something else by it."""
+
+
+def require_format(data: Mapping[str, Any], newest: int, what: str) -> None:
+    """Looks at a file's `format` before anything else in it is believed; a file without one is of the first.
+
+    Args:
+        data: what the file holds.
+        newest: the highest format that this program reads.
+        what: the file, for the message.
+
+    Raises:
+        TooNew: it has a higher one.
+    """
+    number = data.get("format", 1)
+    if isinstance(number, int) and number > newest:
+        raise TooNew(
+            f"{what} has format {number}, and autograder {__version__} reads up to {newest}: a later version wrote it. "
+            f"Update the course's program, or use the version that wrote it."
+        )
 
 
 def in_use() -> dict[str, str]:

@@ -61,7 +61,7 @@ def apply_temperature(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """
     if temperature <= 0:
         raise ValueError(f"a temperature must be above 0, and this one is {temperature}")
-    # Half the temperature doubles every difference between two logits.
+    # The logits at this temperature.
     return ...  # FINISH ME
 
 
@@ -88,10 +88,9 @@ def top_k_filter(logits: torch.Tensor, k: int) -> torch.Tensor:
     """
     if k < 1:
         raise ValueError(f"at least 1 token must stay, and k is {k}")
-    # [..., 1]: each row's k-th largest logit, which is the last of the values that `torch.topk` returns. A row has only
-    # V logits, so ask for min(k, V). And index with -1: instead of -1, so that the axis stays.
+    # [..., 1]: each row's k-th largest logit, or its smallest where it has fewer than k.
     kth = ...  # FINISH ME
-    # `torch.where(condition, a, b)` takes a where the condition holds and b elsewhere; b may be the number -math.inf.
+    # The logits, with -inf for those that go.
     return ...  # FINISH ME
 
 
@@ -133,13 +132,12 @@ def top_p_filter(logits: torch.Tensor, p: float) -> torch.Tensor:
     if not 0 < p <= 1:
         raise ValueError(f"p must be above 0 and at most 1, and it is {p}")
     ascending, order = torch.sort(logits * 1.0, dim=-1)  # both [..., V]; times 1.0 makes floats of integers
-    # [..., V]: the probability of each token together with all that come before it: softmax, then a running sum.
+    # [..., V]: the probability of each token together with all that come before it.
     lost = ...  # FINISH ME
-    # [..., V], bool: a token goes if no more than 1 - p is lost with it.
+    # [..., V], bool: which tokens go.
     cut_sorted = ...  # FINISH ME
     cut_sorted[..., -1] = False  # the most probable token always stays
-    # [..., V], bool: back to the tokens' own places. `a.scatter(-1, index, source)` copies `a` and then puts source[i]
-    # at the place index[i].
+    # [..., V], bool: the same at the tokens' own places.
     cut = ...  # FINISH ME
     return torch.where(cut, -math.inf, logits)
 

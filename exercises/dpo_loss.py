@@ -70,20 +70,20 @@ def sequence_log_probs(logits: torch.Tensor, labels: torch.Tensor, completion_ma
         completion_mask: `[B, T]`, bool, True for the labels that count. The first label never counts.
 
     Returns:
-        `[B]`, one log-probability for each sequence, in the dtype of `logits`; 0 where no label counts.
+        `[B]`, one log-probability for each sequence, in the dtype of `logits`; 0 where no label counts, and finite for
+        logits up to ±1e4.
     """
-    # The logits that predict a label: all places but the last, [B, T-1, V].
+    # The logits that predict a label, [B, T-1, V].
     predictions = ...  # FINISH ME
-    # The labels that they predict: all places but the first, [B, T-1]. Now place t of both belongs together.
+    # The labels that they predict, [B, T-1].
     targets = ...  # FINISH ME
-    # Which of these labels count, [B, T-1]: the mask moves along with the labels.
+    # Which of these labels count, [B, T-1].
     counts = ...  # FINISH ME
-    # The logit of each target, [B, T-1]. `gather(-1, index)` picks from the last axis; `index` needs that axis too:
-    # unsqueeze(-1) makes the targets [B, T-1, 1], and squeeze(-1) takes the axis away again.
+    # The logit of each target, [B, T-1].
     target_logits = ...  # FINISH ME
-    # Its log-probability, [B, T-1]: log softmax(z)_i = z_i - log sum_j exp(z_j). `logsumexp(dim=...)` never overflows.
+    # Its log-probability, for logits of any size, [B, T-1].
     token_log_probs = ...  # FINISH ME
-    # Keep what counts, put 0 in place of the rest, and add up each sequence, [B]. `torch.where(counts, a, 0.0)` helps.
+    # The sum of what counts, for each sequence, [B].
     return ...  # FINISH ME
 
 

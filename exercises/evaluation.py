@@ -156,7 +156,7 @@ def token_f1(prediction: str, reference: str) -> float:
         return 1.0
     # How many words they share: a word that stands twice in one and once in the other is shared once.
     shared = ...  # FINISH ME
-    # With P and R put in, the formula becomes one quotient, which also holds where nothing is shared.
+    # The formula, which also holds where nothing is shared.
     return ...  # FINISH ME
 
 

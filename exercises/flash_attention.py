@@ -75,9 +75,9 @@ def online_softmax_step(
         summed so far, times c, is right for the new maximum. None of them is nan: where all scores so far are -inf, the
         maximum is -inf, the sum 0, and the correction any finite number.
     """
-    # [...]: the largest score of the block, or the one from before if that is larger.
+    # [...]: the largest score so far, the block's among them.
     new_max = ...  # FINISH ME
-    # [...]: what the exponents are measured from. It is the new maximum, but 0 where that is -inf.
+    # [...]: what the exponents are measured from, always finite.
     origin = ...  # FINISH ME
     # [...]: the factor that the old sum needs.
     correction = ...  # FINISH ME

@@ -59,9 +59,9 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
         Advantages `[P, G]`. Floating dtypes are kept; integers are computed as floats.
     """
     rewards = 1.0 * rewards  # [P, G]: whole numbers become floats, and the caller's tensor stays as it is
-    # [P, G]: how much better each answer is than the mean of its own group. keepdim=True keeps the mean's axis, [P, 1].
+    # [P, G]: how much better each answer is than the mean of its own group.
     centered = ...  # FINISH ME
-    # [P, G]: the same in units of the group's standard deviation, to which eps is added. G - 1 is PyTorch's default.
+    # [P, G]: the same in units of the group's standard deviation.
     return ...  # FINISH ME
 
 
@@ -73,6 +73,9 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
 # (Schulman 2020): with $x = \log\pi_{\mathrm{ref}} - \log\pi_{\mathrm{new}}$ it is $e^x - x - 1$. It is 0 where the
 # models agree, and positive everywhere else. The naive estimate, $-x$ alone, is right on average too, but it is often
 # negative, and then it would reward a token for leaving the reference.
+#
+# **Quotients.** ρ and the penalty are made of quotients of probabilities. A log-probability of −200 is one, too, but
+# its probability is 0 in float32: subtract first, and take the exponential of the difference.
 #
 # **A worked example.** ε = 0.2 and β = 0.04. One answer with three tokens and A = 1.5, another with a single token and
 # A = −0.5:
@@ -112,7 +115,8 @@ def grpo_loss(
         mask: `[B, T]`, bool, True for the tokens that count, at least one in every answer; None for all.
 
     Returns:
-        The loss `[]`. Gradients reach `new_log_probs` alone.
+        The loss `[]`, in the dtype of the log-probabilities; whole numbers are computed as floats. Gradients reach
+        `new_log_probs` alone.
     """
     return ...  # FINISH ME: the whole function
 

@@ -70,7 +70,7 @@ class KVCache:
         if self.keys is None or self.values is None:
             self.keys, self.values = key, value
         else:
-            # [B, H, P, D] and [B, H, T, D] make [B, H, P + T, D]. `torch.cat` needs to know which axis grows.
+            # [B, H, P, D] and [B, H, T, D] make [B, H, P + T, D].
             self.keys = ...  # FINISH ME
             # The values likewise.
             self.values = ...  # FINISH ME
@@ -78,7 +78,7 @@ class KVCache:
 
     def __len__(self) -> int:
         """How many positions it holds; 0 at first."""
-        # An axis's length is in `shape`. A new cache has no keys to ask for it.
+        # How many positions there are, also in a new cache.
         return ...  # FINISH ME
 
 
@@ -134,7 +134,8 @@ class CachedSelfAttention(nn.Module):
                 and nothing is remembered.
 
         Returns:
-            `[B, T, C]`, for the new tokens.
+            `[B, T, C]`, for the new tokens, in the dtype of `x`; a score of a few thousand is no trouble. Without a
+            cache, gradients flow back to `x` and to every weight.
         """
         return ...  # FINISH ME: the whole function
 

@@ -73,7 +73,7 @@ class MiniLlama(nn.Module):
     ) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(vocab_size, dim)  # weight: [V, C]
-        # num_layers blocks, each with weights of its own, in an nn.ModuleList: only then does PyTorch register them.
+        # num_layers blocks, each with weights of its own, and found as parts of the model.
         arguments = (dim, num_heads, hidden_dim, num_kv_heads, base, eps)
         self.layers = ...  # FINISH ME
         self.norm = RMSNorm(dim, eps)
@@ -92,12 +92,13 @@ class MiniLlama(nn.Module):
             ids: `[B, T]`, token ids from 0 to V - 1.
 
         Returns:
-            `[B, T, V]`: the logits at position t are about token t + 1, and know the tokens up to t.
+            `[B, T, V]`, in the dtype of the weights: the logits at position t are about token t + 1, and know the
+            tokens up to t.
         """
         x = self.embed_tokens(ids)  # [B, T, C]
         for block in self.layers:
             x = block(x)  # [B, T, C]
-        # The blocks never norm the stream itself: one last norm, then the scores.
+        # From the last block's vectors to the scores: [B, T, V].
         return ...  # FINISH ME
 
 
@@ -125,11 +126,11 @@ def next_token_loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
         ids: `[B, T]`, the tokens that the logits came from; the shift by one happens in here.
 
     Returns:
-        `[]`, a scalar.
+        `[]`, a scalar in the dtype of the logits.
     """
-    # All positions but the last predict something: [B, T - 1, V].
+    # The logits that predict something: [B, T - 1, V].
     predictions = ...  # FINISH ME
-    # What they should have predicted, the tokens one later: [B, T - 1].
+    # What they should have predicted: [B, T - 1].
     targets = ...  # FINISH ME
     return cross_entropy(predictions.flatten(0, 1), targets.flatten())  # [B * (T - 1), V] and [B * (T - 1)]
 
@@ -165,9 +166,9 @@ def sample_batch(data: torch.Tensor, batch_size: int, context_length: int, gener
     """
     if len(data) < context_length:
         raise ValueError(f"a text of {len(data)} tokens has no window of {context_length}")
-    # The starts: [batch_size]. torch.randint leaves its upper bound out, so the bound is the number of windows.
+    # The starts: [batch_size].
     starts = ...  # FINISH ME
-    # Each start, plus 0, 1, ..., context_length - 1: [batch_size, 1] + [context_length], as places in the text.
+    # The windows that begin there: [batch_size, context_length].
     return ...  # FINISH ME
 
 

@@ -67,11 +67,11 @@ class RMSNorm(nn.Module):
             x: `[..., dim]`.
 
         Returns:
-            `[..., dim]`, in the dtype of `x`.
+            `[..., dim]`, in the dtype of `x`, but computed in float32 at least: in float16 the square of 300 is
+            infinite.
         """
-        # At least float32 inside: in float16 the square of 300 is already infinite.
         wide = x.to(torch.promote_types(x.dtype, torch.float32))  # [..., C]
-        # The mean of the squares of each vector: [..., 1]. Keep the axis, so that it broadcasts against the vectors.
+        # What is under the root, without eps: [..., 1].
         mean_square = ...  # FINISH ME
         normed = wide * torch.rsqrt(mean_square + self.eps)  # [..., C]; rsqrt(a) is 1 / sqrt(a)
         return (self.weight * normed).to(torch.result_type(x, 1.0))  # x's own dtype; a float for integers
@@ -109,7 +109,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Works on every vector by itself: `[..., dim]` to `[..., dim]`."""
-        # The gates, [..., F], go through silu and multiply the up values, entry by entry; then down_proj: [..., C].
+        # The formula, [..., C].
         return ...  # FINISH ME
 
 
@@ -145,7 +145,7 @@ def rotate(x: torch.Tensor, positions: torch.Tensor, base: float = 10000.0) -> t
         base: how much slower the last pair turns than the first, nearly.
 
     Returns:
-        `[B, H, T, D]`, in the dtype of `x`.
+        `[B, H, T, D]`, in the dtype of `x`; the angles are computed in float32 at least.
 
     Raises:
         ValueError: D is odd, so that one number has no partner.
@@ -159,7 +159,7 @@ def rotate(x: torch.Tensor, positions: torch.Tensor, base: float = 10000.0) -> t
     angles = positions[:, None] * frequencies  # [T, 1] * [D/2] -> [T, D/2]
     cos, sin = angles.cos(), angles.sin()  # [T, D/2] each; they broadcast against [B, H, T, D/2]
     first, second = x[..., : D // 2], x[..., D // 2 :]  # the a and the b of all points
-    # The turned points, all the new a, then all the new b: torch.cat along the last axis, [B, H, T, D].
+    # The turned points, all the new a, then all the new b: [B, H, T, D].
     turned = ...  # FINISH ME
     return turned.to(torch.result_type(x, 1.0))  # x's own dtype; a float for integers
 
@@ -233,7 +233,7 @@ class GroupedQueryAttention(nn.Module):
 
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # [B, H, T, T]
         ahead = torch.ones(T, T, dtype=torch.bool, device=x.device).triu(diagonal=1)  # [T, T], True above the diagonal
-        # What lies ahead gets the score -inf (masked_fill); softmax along the keys makes weights of the scores.
+        # Weights of the scores, 0 for what lies ahead: [B, H, T, T].
         weights = ...  # FINISH ME
 
         merged = (weights @ value).transpose(1, 2).reshape(B, T, C)  # the heads side by side again
@@ -276,7 +276,7 @@ class LlamaBlock(nn.Module):
         self.mlp = SwiGLU(dim, hidden_dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """`[B, T, C]` to `[B, T, C]`; no token sees a later one."""
+        """`[B, T, C]` to `[B, T, C]`; no token sees a later one. Gradients reach x and every weight."""
         return ...  # FINISH ME: the whole function
 
 

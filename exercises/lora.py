@@ -56,6 +56,10 @@ class LoRALinear(nn.Module):
         rank: r, how many rows A and columns B has.
         alpha: how strongly the change counts.
 
+    Attributes:
+        lora_A: `[rank, in]`, at first from `nn.init.kaiming_uniform_` with a = √5.
+        lora_B: `[out, rank]`, at first zeros. Both have the base's dtype and device, and learn.
+
     Raises:
         ValueError: `rank` is less than 1.
     """
@@ -66,12 +70,12 @@ class LoRALinear(nn.Module):
             raise ValueError(f"a change has at least one direction, and the rank is {rank}")
         self.base = base
         self.scale = alpha / rank
-        # The base learns nothing: none of its parameters requires a gradient.
+        # The base learns nothing.
         ...  # FINISH ME
         like = {"dtype": base.weight.dtype, "device": base.weight.device}
-        # A `[rank, in]` and B `[out, rank]`, both `nn.Parameter(torch.zeros(..., **like))` for now.
+        # Both matrices, zeros for now.
         ...  # FINISH ME
-        # One of the two begins as `nn.Linear` begins, by `nn.init.kaiming_uniform_` with a = √5; the other stays zero.
+        # One of the two does not stay zero.
         ...  # FINISH ME
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -155,7 +159,7 @@ def trainable_parameters(model: nn.Module) -> tuple[int, int]:
     Returns:
         The number of elements of all parameters that require a gradient, and of all parameters.
     """
-    # The number of elements of a parameter p is p.numel().
+    # Both numbers.
     ...  # FINISH ME
 
 
@@ -198,10 +202,10 @@ def merge_lora(model: nn.Module) -> int:
 # %% [markdown]
 # ## What you have built
 #
-# A layer of 48 × 48 numbers learns to act as another one that differs from it in six directions. On the left, how the
-# error falls for your adapters of several ranks. From rank 6 on it vanishes: no rank below can write that change down.
-# In the middle, the change that the adapter of rank 6 has found, B A, beside the true one. On the right, how many
-# numbers each rank trains, and what remained of the error.
+# A layer of 48 × 48 numbers learns to act as another one that differs from it in six directions. The first panel shows
+# how the error falls for your adapters of several ranks. From rank 6 on it vanishes: no rank below can write that
+# change down. The second is the change that the adapter of rank 6 has found, B A, and the third the true one. The
+# last: how many numbers each rank trains, and what remained of the error.
 
 # %%
 if __name__ == "__main__":

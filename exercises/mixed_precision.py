@@ -74,7 +74,7 @@ def rms_norm_safe(x: torch.Tensor, weight: torch.Tensor, eps: float = 1e-6) -> t
         eps: added to the mean of the squares.
 
     Returns:
-        `[..., C]` in the dtype of x, rounded once, at the end.
+        `[..., C]` in the dtype of x, rounded once, at the end. Gradients flow to x and weight, in the dtype of each.
     """
     # x in float32: [..., C].
     wide = ...  # FINISH ME
@@ -191,7 +191,7 @@ class LossScaler:
         self.good_steps = 0  # finite ones in a row
 
     def scale_loss(self, loss: torch.Tensor) -> torch.Tensor:
-        """The float32 loss `[]` times the scale; gradients flow through."""
+        """The float32 loss `[]` times the scale: its `backward()` gives the loss's gradients times the scale."""
         return ...  # FINISH ME
 
     def unscale(self, gradients: list[torch.Tensor]) -> tuple[list[torch.Tensor], bool]:
@@ -203,9 +203,9 @@ class LossScaler:
         Returns:
             New float32 tensors, the gradients over the scale; and whether every number in all of them is finite.
         """
-        # Each in float32, where small numbers survive, and then over the scale.
+        # What the gradients would be without the scale, in a dtype that holds them.
         unscaled = ...  # FINISH ME
-        # A plain bool: not one inf or nan in any of them.
+        # Whether all numbers of all of them are finite, as a plain bool.
         finite = ...  # FINISH ME
         return unscaled, finite
 

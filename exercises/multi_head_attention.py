@@ -68,9 +68,9 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
     B, T, C = x.shape
     if num_heads < 1 or C % num_heads:
         raise ValueError(f"{C} columns cannot be shared out equally among {num_heads} heads")
-    # Cut the columns into H pieces of C // H: [B, T, H, D].
+    # Each position's columns in pieces: [B, T, H, D].
     pieces = ...  # FINISH ME
-    # Swap T and H.
+    # Every head with all positions: [B, H, T, D].
     return ...  # FINISH ME
 
 
@@ -91,7 +91,7 @@ def merge_heads(x: Tensor) -> Tensor:
         `[B, T, H·D]`.
     """
     B, H, T, D = x.shape
-    # Swap H and T back, and only then let the last two axes become one.
+    # Every position with all its columns: [B, T, H·D].
     return ...  # FINISH ME
 
 
@@ -143,7 +143,8 @@ class MultiHeadAttention(nn.Module):
                 True in every row; None hides nothing.
 
         Returns:
-            `[B, T, C]`, in the dtype of `x`.
+            `[B, T, C]`, in the dtype of `x`. A score of a few thousand is no trouble, and gradients flow back to
+            `x` and to every weight.
         """
         return ...  # FINISH ME: the whole function
 

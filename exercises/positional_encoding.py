@@ -54,9 +54,9 @@ def rotation_angles(seq_len: int, width: int, base: float) -> np.ndarray:
     """
     if width % 2:
         raise ValueError(f"a vector of {width} entries cannot be split into pairs: the size must be even")
-    # The frequency of each hand, [d/2]. The numbers 2i are 0, 2, 4, ..., d - 2: np.arange can count in steps of two.
+    # The frequency of each hand, [d/2].
     frequencies = ...  # FINISH ME
-    # Every position times every frequency. A column [T, 1] times a row [d/2] broadcasts to [T, d/2].
+    # Every position times every frequency, [T, d/2].
     return ...  # FINISH ME
 
 
@@ -89,9 +89,9 @@ def sinusoidal_positional_encoding(seq_len: int, d_model: int, base: float = 100
     """
     angles = rotation_angles(seq_len, d_model, base)  # [T, d/2]
     encoding = np.empty((seq_len, d_model))  # [T, d]
-    # The even columns hold the sines. `0::2` means: from column 0 on, every second one.
+    # The columns that hold sines.
     encoding[:, 0::2] = ...  # FINISH ME
-    # The odd columns hold the cosines of the same angles.
+    # And those that hold cosines.
     encoding[:, 1::2] = ...  # FINISH ME
     return encoding
 

@@ -69,12 +69,12 @@ def generalized_advantage_estimate(
         Advantages `[T]`. Floating dtypes are kept; integers are computed as floats.
     """
     values = 1.0 * values  # [T + 1]: whole numbers become floats, and the caller's tensor stays as it is
-    # [T]: each step's surprise. values[1:] are the values after each step, values[:-1] those before it.
+    # [T]: each step's surprise.
     deltas = ...  # FINISH ME
     advantages = torch.zeros_like(deltas)  # [T]
     advantage = 0.0  # after the last step nothing is left to be credited with
     for t in reversed(range(len(deltas))):
-        # From delta_t and the advantage of the step after it, which `advantage` still holds.
+        # A_t; `advantage` still holds that of the step after it.
         advantage = ...  # FINISH ME
         advantages[t] = advantage
     return advantages
@@ -121,7 +121,8 @@ def ppo_loss(
         mask: `[...]`, bool, True for the entries that count, at least one; None for all.
 
     Returns:
-        The loss `[]`, a mean over all entries that count. Gradients reach `new_log_probs` alone.
+        The loss `[]`, a mean over all entries that count, in the dtype of the log-probabilities; whole numbers are
+        computed as floats. Gradients reach `new_log_probs` alone.
     """
     return ...  # FINISH ME: the whole function
 

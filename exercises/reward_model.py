@@ -49,9 +49,9 @@ def bradley_terry_loss(chosen_rewards: torch.Tensor, rejected_rewards: torch.Ten
     Returns:
         A scalar in the dtype of the rewards, finite also for large differences; whole numbers are computed as floats.
     """
-    # How much better the chosen answers are, [B]. (1.0 times it, so that whole numbers become floats.)
+    # How much better the chosen answers are, [B], in floats.
     margins = ...  # FINISH ME
-    # Minus the log-sigmoid of each, and the mean of that.
+    # The mean of the pairs' losses.
     return ...  # FINISH ME
 
 

@@ -49,9 +49,9 @@ def build_labels(
         `(input_ids, labels)`, two new lists of equal length: the prompt and then the completion, and the same with
         every label of the prompt ignored.
     """
-    # The model reads the prompt and then the completion. `+` makes a new list of two.
+    # What the model reads.
     input_ids = ...  # FINISH ME
-    # As long as the input: one ignored label for each token of the prompt, then the completion. `[x] * n` repeats x.
+    # As long as the input: what each token is to be learned as.
     labels = ...  # FINISH ME
     return input_ids, labels
 
@@ -88,7 +88,7 @@ def sft_loss(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int = -10
         ignore_index: the label that does not count. It may be the id of a word, say of one that fills up sequences.
 
     Returns:
-        A scalar in the dtype of `logits`.
+        A scalar in the dtype of `logits`, finite for logits up to ±1e4.
     """
     return ...  # FINISH ME: the whole function
 

@@ -45,8 +45,7 @@ def softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
     Returns:
         Probabilities in the shape of `scores`. Floating dtypes are kept; integers are computed as floats.
     """
-    # The largest score of each slice is the number to subtract: then the largest exponent is 0.
-    # With keepdims=True the axis stays, with length 1, and so the result broadcasts against the scores.
+    # The number to subtract from each slice, so that its largest exponent is 0.
     largest = ...  # FINISH ME
     # exp of what is left of each score: all between 0 and 1.
     exponentials = ...  # FINISH ME
@@ -79,9 +78,9 @@ def log_softmax(scores: np.ndarray, axis: int = -1) -> np.ndarray:
     Returns:
         Log-probabilities in the shape of `scores`, finite wherever the scores are. Dtypes as for `softmax`.
     """
-    # As before: each score minus the largest of its slice.
+    # The scores, made safe for exp().
     shifted = ...  # FINISH ME
-    # From each, subtract the logarithm of its slice's sum of exponentials.
+    # The logarithm of what softmax gives.
     return ...  # FINISH ME
 
 

@@ -47,7 +47,7 @@ from itertools import pairwise
 # %%
 def byte_tokens(text: str) -> list[bytes]:
     r"""The text's UTF-8 bytes, each as a token of its own: `"hé"` gives `[b"h", b"\xc3", b"\xa9"]`."""
-    # `text.encode("utf-8")` is a bytes object, and a loop over it gives numbers: make a token of each.
+    # One token for each byte.
     return ...  # FINISH ME
 
 
@@ -63,7 +63,7 @@ def byte_tokens(text: str) -> list[bytes]:
 # %%
 def count_pairs(tokens: list[bytes]) -> Counter[tuple[bytes, bytes]]:
     """How often each pair of neighbors occurs: `[b"a", b"b", b"a", b"b"]` has (a, b) twice and (b, a) once."""
-    # `pairwise` gives the neighbors, two at a time: first and second, second and third, ... What counts them?
+    # How often each pair of neighbors stands there.
     return ...  # FINISH ME
 
 
@@ -79,8 +79,7 @@ def merge_pair(tokens: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
     """
     merged: list[bytes] = []
     for token in tokens:
-        # Does this token complete the pair, together with the token that was put down last? `merged[-1:]` is a list
-        # of that one token, or an empty list at the beginning.
+        # Does this token complete the pair, together with the token that was put down last, if there is one?
         completes = ...  # FINISH ME
         if completes:
             merged[-1] = merged[-1] + token
@@ -117,7 +116,7 @@ def train_bpe(text: str, num_merges: int) -> list[tuple[bytes, bytes]]:
         counts = count_pairs(tokens)
         if max(counts.values(), default=0) < 2:
             break
-        # The most frequent pair, and of equals the greatest. `max` takes a key: what should it compare?
+        # The most frequent pair, and of equals the greatest.
         best = ...  # FINISH ME
         # From here on the pair is one token, everywhere.
         tokens = ...  # FINISH ME
@@ -140,7 +139,7 @@ def token_ids(merges: list[tuple[bytes, bytes]]) -> dict[bytes, int]:
     """The number of every token: byte b has b, and what merge k makes has 256 + k (the first such k)."""
     ids = {bytes([number]): number for number in range(256)}
     for k, (left, right) in enumerate(merges):
-        # `ids.setdefault(token, number)` writes the number only if the token has none yet.
+        # The number of what this merge makes.
         ...  # FINISH ME
     return ids
 
@@ -189,7 +188,7 @@ def decode(ids: list[int], merges: list[tuple[bytes, bytes]]) -> str:
     for number in ids:
         if number not in tokens:
             raise ValueError(f"{number} is no token's id: there are 256 bytes and {len(merges)} merges")
-    # First all bytes in one row, `b"".join(...)`, then their text.
+    # The text of all tokens together.
     return ...  # FINISH ME
 
 

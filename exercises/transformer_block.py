@@ -68,6 +68,8 @@ from torch import Tensor, nn
 class MiniTransformerBlock(nn.Module):
     """h = norm1(x + attn(x)), then norm2(h + ffn(h))   (Vaswani et al. 2017)
 
+    Nothing in it is random: no part has dropout.
+
     Args:
         embed_dim: the size C of each position's vector.
         num_heads: how many heads the attention has. It divides C.
@@ -81,9 +83,9 @@ class MiniTransformerBlock(nn.Module):
 
     def __init__(self, embed_dim: int, num_heads: int = 2) -> None:
         super().__init__()
-        # nn.MultiheadAttention, with the number of heads asked for. Our first axis is the batch: batch_first=True.
+        # The attention, with the number of heads asked for.
         self.attn = ...  # FINISH ME
-        # nn.Sequential calls its parts in turn: a Linear from C to 4C, nn.ReLU(), and a Linear back to C.
+        # The feed-forward network, 4C wide inside.
         wide = 4 * embed_dim
         self.ffn = ...  # FINISH ME
         # Layer norm over the C numbers of each position.

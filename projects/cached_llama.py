@@ -30,17 +30,30 @@ class CachedLlama:
         new_cache: Callable[[], Any],
     ) -> None:
         self.model, self.num_heads, self.base, self.rotate = model, num_heads, base, rotate
+        self._new_cache, self.length = new_cache, 0
         self.caches = [new_cache() for _ in model.layers]
+        self._kept: list[tuple[Tensor, Tensor]] = []  # what each cache held when something was last appended
 
     @torch.no_grad()
     def __call__(self, ids: Tensor) -> Tensor:
         """`[B, T]`, the new tokens alone, to their logits `[B, T, V]`."""
-        x = self.model.embed_tokens(ids)  # [B, T, C]
+        x, self._kept = self.model.embed_tokens(ids), []  # [B, T, C]
         for block, cache in zip(self.model.layers, self.caches, strict=True):
             x = x + self._attend(block.self_attn, block.input_layernorm(x), cache)
             x = x + block.mlp(block.post_attention_layernorm(x))
+        self.length += ids.shape[1]
         logits: Tensor = self.model.lm_head(self.model.norm(x))
         return logits
+
+    def forget(self, length: int) -> None:
+        """Goes back to the first `length` tokens that were read, in caches that are new."""
+        if length == self.length:
+            return
+        caches = [self._new_cache() for _ in self.model.layers]
+        for cache, (key, value) in zip(caches, self._kept, strict=True):
+            if length:
+                cache.append(key[:, :, :length], value[:, :, :length])
+        self.caches, self.length = caches, length
 
     def _attend(self, attention: Any, x: Tensor, cache: Any) -> Tensor:
         """The block's attention, whose keys and values take a detour through the cache."""
@@ -52,6 +65,7 @@ class CachedLlama:
         past, new = len(cache), x.shape[1]
         positions = torch.arange(past, past + new, device=x.device)
         key, value = cache.append(self.rotate(key, positions, self.base), value)  # [B, H_kv, S, D], rotated once
+        self._kept.append((key, value))
         query = self.rotate(query, positions, self.base)
         group = self.num_heads // key.shape[1]
         key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)  # [B, H, S, D]

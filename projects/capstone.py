@@ -20,14 +20,16 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from autograder.course import find_course
 from projects.cached_llama import CachedLlama, until, write
 from projects.capstone_checks import check_cache, check_decoding, check_memory, check_tokenization, quantize
+from projects.capstone_speed import blocks, speculative
 from projects.chat import TEMPERATURE, TOP_P, Chat, chooser
 from projects.modules import NotReady, add_folder_option, load_exercises, place_to_look, standing_on
+from projects.printed import columns, visible, visible_line
 from projects.sentences import ProjectError, run
 from projects.smollm2 import model_folder
 from projects.twins import FAR, compare_parts, count_weights, load_original, make_twin, shape_of
@@ -39,6 +41,7 @@ STORY = (
     "stairs every evening, filled the lamp with oil and lit it. Today most of them work by themselves."
 )
 OPENING = "The old lighthouse keeper looked out at the sea and"
+PICTURES = find_course().root / "pictures"
 QUESTIONS = ("What is the capital of France?", "What can I see there?")
 
 
@@ -52,6 +55,7 @@ class Capstone:
         tokenizer: its tokenizer.
         console: where the steps print.
         twin: the student's MiniLlama with the same weights, made by the first step.
+        pictures: the folder for what is drawn.
         failed: the names of the steps that did not go well.
     """
 
@@ -60,6 +64,7 @@ class Capstone:
     tokenizer: Any
     console: Console
     twin: Any = None
+    pictures: Path = PICTURES
     failed: set[str] = field(default_factory=set)
 
     def exercise(self, name: str) -> ModuleType:
@@ -71,11 +76,11 @@ class Capstone:
         ids: Tensor = self.tokenizer(text, return_tensors="pt").input_ids
         return ids
 
-    def cached(self) -> CachedLlama:
-        """The twin with empty caches."""
+    def cached(self, model: Any = None) -> CachedLlama:
+        """The twin, or a part of it, with empty caches."""
         shape = shape_of(self.original)
         llama_block, kv_cache = self.exercise("llama_block"), self.exercise("kv_cache")
-        return CachedLlama(self.twin, shape["num_heads"], shape["base"], llama_block.rotate, kv_cache.KVCache)
+        return CachedLlama(model or self.twin, shape["num_heads"], shape["base"], llama_block.rotate, kv_cache.KVCache)
 
     def chat(self) -> Chat:
         """A new conversation."""
@@ -247,27 +252,6 @@ def int8(capstone: Capstone) -> None:
     capstone.console.print(table)
 
 
-# --- What they print -------------------------------------------------------------------------------------------------
-
-
-def columns(*names: str) -> Table:
-    """A table without lines, whose columns are as wide as what they hold."""
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, no_wrap=True)
-    return table
-
-
-def visible(text: str) -> str:
-    """A token's text with its spaces and line ends drawn."""
-    return text.replace(" ", "␣").replace("\n", "↵")
-
-
-def visible_line(text: str) -> str:
-    """A text on one line."""
-    return text.replace("\n", "↵")
-
-
 # --- The command -----------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +281,10 @@ STEPS = {
     "choice": Step("It chooses", "decoding", choice, ("text",)),
     "chat": Step("It chats", "kv_cache, decoding", chat, ("choice",)),
     "int8": Step("It shrinks", "quantization", int8, ("positions",)),
+    "blocks": Step("Attention in blocks", "flash_attention", lambda capstone: blocks(capstone, STORY), ("positions",)),
+    "speculative": Step(
+        "It writes ahead", "speculative_decoding", lambda capstone: speculative(capstone, OPENING), ("text",)
+    ),
 }
 
 
@@ -348,6 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="capstone", description="A real model in your own code.")
     add_folder_option(parser)
     parser.add_argument("--model", type=Path, metavar="DIR", help="another Llama checkpoint")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", default=PICTURES, help="pictures/")
     parser.add_argument("--chat", action="store_true", help="talk to it")
     options = parser.parse_args(arguments)
 
@@ -357,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ProjectError("The real model is not here yet. To fetch it: make model")
         console.print(f"The model: {model}\nYour exercises: {options.folder}", markup=False)
         original, tokenizer = load_original(model)
-        capstone = Capstone(options.folder, original, tokenizer, console)
+        capstone = Capstone(options.folder, original, tokenizer, console, pictures=options.pictures)
         (converse if options.chat else take_steps)(capstone)
 
     return run(work)

@@ -41,6 +41,12 @@ def read_plays(console: Console) -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*/*.txt"))}
 
 
+def read_folders(console: Console) -> dict[str, str]:
+    """The folder that each play came in, by its name: a kind of play, as `tragedies`."""
+    read_plays(console)
+    return {path.stem: path.parent.name for path in sorted((_cache() / "shakespeare").glob("*/*.txt"))}
+
+
 def split_plays(plays: Mapping[str, str]) -> tuple[str, str]:
     """The text to train on, and the text of the plays in `HELD_OUT`."""
     train = "\n\n".join(text for name, text in plays.items() if name not in HELD_OUT)

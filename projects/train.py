@@ -24,10 +24,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from torch import Tensor
 
 from autograder.course import find_course
-from projects import loss_curve
+from projects import loss_curve, torch_optimizer
 from projects.cached_llama import CachedLlama, write
 from projects.corpus import Corpus, in_byte_pairs, in_characters
-from projects.modules import add_folder_option, load_exercises, standing_on
+from projects.modules import NotReady, add_folder_option, load_exercises, standing_on
 from projects.sentences import run
 from projects.shakespeare import read_plays
 from projects.training import Plan, Run, best_device, read_checkpoint
@@ -37,6 +37,7 @@ EVERY = 50  # steps between two checkpoints
 LOOK = 100  # steps between two looks at the held-out plays
 WINDOWS = 128  # windows of the held-out plays that a look takes; the end takes all
 PAGE = 900  # characters that the model writes at the end
+UNKEPT = "Your AdamW remembers more than tensors and numbers: a run that is stopped begins anew."
 PROMPT = "ACT I\n\nSCENE I. "
 
 
@@ -63,13 +64,16 @@ def _train(options: argparse.Namespace, console: Console) -> None:
     with _bars(console) as bars:
         corpus = in_byte_pairs(plays, tokenization[0], cache, bars) if tokenization else in_characters(plays)
     device = best_device()
-    training = Run(plan, language_model, corpus.vocabulary.size, device)
-    path = cache / f"{options.tokenizer}-{_digest(plan, corpus.vocabulary)}.pt"
-    if not options.fresh and (state := read_checkpoint(path, plan)):
+    optimizer = _unless_finished(options.folder, "optimizer", "PyTorch's AdamW, clipping and accumulation", console)
+    training = Run(plan, language_model, optimizer or torch_optimizer, corpus.vocabulary.size, device)
+    path = cache / f"{options.tokenizer}-{_digest(plan, corpus.vocabulary, training.tools)}.pt"
+    if not options.fresh and (state := read_checkpoint(path, plan, device)):
         training.restore(state)
     _introduce(training, corpus, console)
     train(training, corpus, path, picture, console)
     _conclude(training, corpus, picture, console)
+    if evaluation := _unless_finished(options.folder, "evaluation", "no bits per byte", console):
+        _judge(training, corpus, evaluation, console)
     kv_cache, decoding = load_exercises(options.folder, ["kv_cache", "decoding"])
     console.rule("[dim]your model writes")
     page = pages(training, corpus.vocabulary, options.prompt, llama_block, kv_cache, decoding)
@@ -92,6 +96,7 @@ def train(training: Run, corpus: Corpus, path: Path, picture: Path, console: Con
     plan, course, scale = training.plan, training.course, corpus.per_character
     simple = loss_curve.simple_losses(corpus.train[:1_000_000].tolist())
     with _bars(console) as bars:
+        warned = False
         task = bars.add_task("", total=plan.steps, completed=training.step)
         while training.step < plan.steps:
             began = time.monotonic()
@@ -106,7 +111,10 @@ def train(training: Run, corpus: Corpus, path: Path, picture: Path, console: Con
                 if not console.is_terminal:
                     console.print(f"step {training.step}: {loss * scale:.3f}, held out {look * scale:.3f}")
             if training.step % EVERY == 0 or last:
-                training.save(path, {"vocabulary": corpus.vocabulary.state()})
+                kept = training.save(path, {"vocabulary": corpus.vocabulary.state()})
+                if not kept and not warned:
+                    console.print(UNKEPT)
+                warned = warned or not kept
             held_out = f", held out {course.held_out[-1][1] * scale:.2f}" if course.held_out else ""
             words = f"step {training.step} of {plan.steps}: loss {loss * scale:.2f}{held_out}"
             bars.update(task, completed=training.step, description=words)
@@ -148,6 +156,22 @@ def pages(
                     shown = text
 
 
+def _unless_finished(folder: Path, name: str, instead: str, console: Console) -> ModuleType | None:
+    """An exercise that training can do without; what there is instead of it is said."""
+    try:
+        return load_exercises(folder, [name])[0]
+    except NotReady as error:
+        console.print(f"{error}\nUntil it is finished: {instead}.", markup=False)
+        return None
+
+
+def _judge(training: Run, corpus: Corpus, evaluation: ModuleType, console: Console) -> None:
+    """Bits per byte, the measure that does not depend on what a token is."""
+    text = corpus.vocabulary.decode(corpus.held_out[1:].tolist())
+    bits = training.bits_per_byte(corpus.held_out, text, evaluation)
+    console.print(f"By your own evaluation, the model needs {bits:.3f} bits for a byte of them; uncompressed it is 8.")
+
+
 def _introduce(training: Run, corpus: Corpus, console: Console) -> None:
     weights = sum(weight.numel() for weight in training.model.parameters())
     where = (
@@ -178,8 +202,10 @@ def _bars(console: Console) -> Progress:
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
-def _digest(plan: Plan, vocabulary: Vocabulary) -> str:
-    return hashlib.sha256(repr((asdict(plan), vocabulary.state())).encode()).hexdigest()[:8]
+def _digest(plan: Plan, vocabulary: Vocabulary, optimizer: ModuleType) -> str:
+    """A name that changes with what a checkpoint belongs to: another optimizer remembers other things."""
+    code = Path(str(optimizer.__file__)).read_bytes()
+    return hashlib.sha256(repr((asdict(plan), vocabulary.state(), code)).encode()).hexdigest()[:8]
 
 
 if __name__ == "__main__":

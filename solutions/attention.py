@@ -48,11 +48,11 @@ def dot_product_attention(hidden_states: np.ndarray, previous_state: np.ndarray)
         The weights `w_n`, `[T_previous, T_hidden]`, and the mixtures `c_t`, `[T_previous, d]`. Floating dtypes are
         kept; integers are computed as floats.
     """
-    # The dot product of every previous state with every hidden state, in one matrix product: [T_previous, T_hidden].
+    # The dot product of every previous state with every hidden state: [T_previous, T_hidden].
     scores = previous_state @ hidden_states.T  # FINISH ME
-    # Each row becomes weights over the hidden states: softmax along the last axis.
+    # Weights over the hidden states, for each previous state: [T_previous, T_hidden].
     w_n = softmax(scores, axis=-1)  # FINISH ME
-    # Each row of weights mixes the hidden states, in one matrix product again: [T_previous, d].
+    # The hidden states, mixed by each row of weights: [T_previous, d].
     c_t = w_n @ hidden_states  # FINISH ME
     return w_n, c_t
 
@@ -81,7 +81,7 @@ def causal_mask(seq_len: int) -> np.ndarray:
     Returns:
         Booleans `[seq_len, seq_len]`, True on and below the diagonal.
     """
-    # np.tril keeps what is on and below the diagonal of a matrix.
+    # The matrix of the text, for any number of words.
     return np.tril(np.ones((seq_len, seq_len), dtype=bool))  # FINISH ME
 
 
@@ -100,6 +100,8 @@ def causal_mask(seq_len: int) -> np.ndarray:
 # **Masking.** A key that must not be seen gets the score `-inf` *before* the softmax. You know what happens then: its
 # weight is exactly 0, and the others share the whole. Zeros put in *after* the softmax would leave rows that sum to
 # less than 1.
+#
+# Dot products of long vectors may be in the thousands, of either sign. Your softmax is made for that.
 
 
 # %%
@@ -122,12 +124,11 @@ def scaled_dot_product_attention(
         dtypes are kept; integers are computed as floats.
     """
     # The dot product of every query with every key: [..., T_q, T_k].
-    # Only the last two axes of the keys change places, and the leading axes stay: np.swapaxes.
     scores = query @ np.swapaxes(key, -1, -2)  # FINISH ME
-    # Divide by the square root of d_k, the last axis of the query. math.sqrt keeps float32; np.sqrt would make float64.
+    # Scaled, in the dtype that they have.
     scores = scores / math.sqrt(query.shape[-1])  # FINISH ME
     if mask is not None:
-        # Keep the score where the mask is True, and put -inf where it is False: np.where.
+        # The scores, with those of hidden keys out of the running.
         scores = np.where(mask, scores, -np.inf)  # FINISH ME
     weights = softmax(scores, axis=-1)
     # Each row of weights mixes the values: [..., T_q, d_v].

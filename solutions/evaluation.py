@@ -160,7 +160,7 @@ def token_f1(prediction: str, reference: str) -> float:
         return 1.0
     # How many words they share: a word that stands twice in one and once in the other is shared once.
     shared = sum((Counter(predicted) & Counter(wanted)).values())  # FINISH ME
-    # With P and R put in, the formula becomes one quotient, which also holds where nothing is shared.
+    # The formula, which also holds where nothing is shared.
     return 2 * shared / (len(predicted) + len(wanted))  # FINISH ME
 
 

@@ -59,9 +59,9 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
         Advantages `[P, G]`. Floating dtypes are kept; integers are computed as floats.
     """
     rewards = 1.0 * rewards  # [P, G]: whole numbers become floats, and the caller's tensor stays as it is
-    # [P, G]: how much better each answer is than the mean of its own group. keepdim=True keeps the mean's axis, [P, 1].
+    # [P, G]: how much better each answer is than the mean of its own group.
     centered = rewards - rewards.mean(dim=1, keepdim=True)  # FINISH ME
-    # [P, G]: the same in units of the group's standard deviation, to which eps is added. G - 1 is PyTorch's default.
+    # [P, G]: the same in units of the group's standard deviation.
     return centered / (rewards.std(dim=1, keepdim=True) + eps)  # FINISH ME
 
 
@@ -73,6 +73,9 @@ def group_relative_advantages(rewards: torch.Tensor, eps: float = 1e-4) -> torch
 # (Schulman 2020): with $x = \log\pi_{\mathrm{ref}} - \log\pi_{\mathrm{new}}$ it is $e^x - x - 1$. It is 0 where the
 # models agree, and positive everywhere else. The naive estimate, $-x$ alone, is right on average too, but it is often
 # negative, and then it would reward a token for leaving the reference.
+#
+# **Quotients.** ρ and the penalty are made of quotients of probabilities. A log-probability of −200 is one, too, but
+# its probability is 0 in float32: subtract first, and take the exponential of the difference.
 #
 # **A worked example.** ε = 0.2 and β = 0.04. One answer with three tokens and A = 1.5, another with a single token and
 # A = −0.5:
@@ -112,28 +115,29 @@ def grpo_loss(
         mask: `[B, T]`, bool, True for the tokens that count, at least one in every answer; None for all.
 
     Returns:
-        The loss `[]`. Gradients reach `new_log_probs` alone.
+        The loss `[]`, in the dtype of the log-probabilities; whole numbers are computed as floats. Gradients reach
+        `new_log_probs` alone.
     """
-    # All but the new log-probabilities are data. Cut the three off from the graph that made them, with .detach().
+    # All but the new log-probabilities are data: no gradient may reach the three.
     # BEGIN SOLUTION
     old_log_probs = old_log_probs.detach()
     reference_log_probs = reference_log_probs.detach()
     advantages = advantages.detach()
     # END SOLUTION
-    # [B, 1]: an axis for the tokens, so that each answer's advantage meets all of its tokens.
+    # The advantages, so that each answer's meets all of its tokens.
     advantages = advantages[:, None]  # FINISH ME
     ratio = torch.exp(new_log_probs - old_log_probs)  # [B, T], rho
     clipped_ratio = torch.clamp(ratio, 1 - epsilon, 1 + epsilon)  # [B, T]
-    # [B, T]: the smaller of the two products, the plain ratio's and the clipped ratio's, as in PPO.
+    # [B, T]: the clipped objective, as in PPO.
     objective = torch.minimum(ratio * advantages, clipped_ratio * advantages)  # FINISH ME
     log_ratio = reference_log_probs - new_log_probs  # [B, T], x: it looks from the new model to the reference
-    # [B, T]: the penalty, e^x - x - 1.
+    # [B, T]: the penalty.
     kl = torch.exp(log_ratio) - log_ratio - 1  # FINISH ME
-    # [B, T]: the objective should grow and the penalty, beta times, should shrink. The loss is minus all that.
+    # [B, T]: each token's loss: the objective should grow and the penalty shrink.
     loss = -(objective - beta * kl)  # FINISH ME
     if mask is None:
         mask = torch.ones_like(loss, dtype=torch.bool)  # [B, T]
-    # [B]: for each answer the sum over the tokens that count, divided by their number.
+    # [B]: each answer's mean over the tokens that count.
     answer_loss = (loss * mask).sum(dim=1) / mask.sum(dim=1)  # FINISH ME
     return answer_loss.mean()
 

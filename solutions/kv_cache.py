@@ -70,7 +70,7 @@ class KVCache:
         if self.keys is None or self.values is None:
             self.keys, self.values = key, value
         else:
-            # [B, H, P, D] and [B, H, T, D] make [B, H, P + T, D]. `torch.cat` needs to know which axis grows.
+            # [B, H, P, D] and [B, H, T, D] make [B, H, P + T, D].
             self.keys = torch.cat([self.keys, key], dim=2)  # FINISH ME
             # The values likewise.
             self.values = torch.cat([self.values, value], dim=2)  # FINISH ME
@@ -78,7 +78,7 @@ class KVCache:
 
     def __len__(self) -> int:
         """How many positions it holds; 0 at first."""
-        # An axis's length is in `shape`. A new cache has no keys to ask for it.
+        # How many positions there are, also in a new cache.
         return 0 if self.keys is None else self.keys.shape[2]  # FINISH ME
 
 
@@ -134,21 +134,21 @@ class CachedSelfAttention(nn.Module):
                 and nothing is remembered.
 
         Returns:
-            `[B, T, C]`, for the new tokens.
+            `[B, T, C]`, for the new tokens, in the dtype of `x`; a score of a few thousand is no trouble. Without a
+            cache, gradients flow back to `x` and to every weight.
         """
         query = self.q_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, T, C] -> [B, H, T, D]
         key = self.k_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, T, D]
         value = self.v_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # [B, H, T, D]
         if cache is not None:
-            # Both [B, H, S, D]: hand the new keys and values to the cache, and go on with all that it holds.
+            # Both [B, H, S, D]: those of all positions so far.
             key, value = cache.append(key, value)  # FINISH ME
         new, total = query.shape[2], key.shape[2]  # T and S
-        # [T, S], True where a new token may look. `tril` of a matrix of ones keeps what is on and below a diagonal;
-        # `diagonal=d` moves that diagonal d columns to the right. The last row must see all columns.
+        # [T, S], True where a new token may look.
         may_attend = torch.ones(new, total, dtype=torch.bool, device=x.device).tril(diagonal=total - new)  # FINISH ME
         # [B, H, T, S]: every new query with every key, over √D.
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # FINISH ME
-        # [B, H, T, S]: the softmax over the keys, with -inf where a token may not look.
+        # [B, H, T, S]: each new token's weights for the keys, 0 where it may not look.
         weights = scores.masked_fill(~may_attend, -math.inf).softmax(dim=-1)  # FINISH ME
         # [B, H, T, D]: each new token's mixture of the values.
         mixed = weights @ value  # FINISH ME

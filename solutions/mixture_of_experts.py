@@ -68,7 +68,7 @@ def route(logits: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     check_k(k, logits.shape[-1])
     # Each row from the largest to the smallest, and which expert each came from: [N, E] both.
     ordered, experts = logits.sort(dim=-1, descending=True, stable=True)  # FINISH ME
-    # The softmax over the chosen logits: [N, k].
+    # What each chosen expert counts: [N, k].
     weights = ordered[:, :k].softmax(dim=-1)  # FINISH ME
     return weights, experts[:, :k]
 
@@ -128,6 +128,10 @@ class MixtureOfExperts(nn.Module):
         num_experts: E.
         k: how many experts each token goes through.
 
+    Attributes:
+        router: `nn.Linear` from C to E, without bias.
+        experts: `nn.ModuleList` of E `SwiGLU` with weights of their own.
+
     Raises:
         ValueError: unless 1 <= k <= num_experts.
     """
@@ -136,13 +140,13 @@ class MixtureOfExperts(nn.Module):
         super().__init__()
         check_k(k, num_experts)
         self.k = k
-        # The router: a linear layer without bias, whose weight is [E, C].
+        # The router.
         self.router = nn.Linear(dim, num_experts, bias=False)  # FINISH ME
-        # The experts, each a SwiGLU with weights of its own, in an nn.ModuleList.
+        # The experts.
         self.experts = nn.ModuleList(SwiGLU(dim, hidden_dim) for _ in range(num_experts))  # FINISH ME
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Every token through its experts: `[B, T, C]` to `[B, T, C]`."""
+        """Every token through its experts: `[B, T, C]` to `[B, T, C]`, in the dtype of `x`."""
         # Yours to design: route the tokens, run each expert once on the tokens that chose it, add up what comes out.
         # BEGIN SOLUTION
         tokens = x.reshape(-1, x.shape[-1])  # [N, C]

@@ -68,9 +68,9 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
     B, T, C = x.shape
     if num_heads < 1 or C % num_heads:
         raise ValueError(f"{C} columns cannot be shared out equally among {num_heads} heads")
-    # Cut the columns into H pieces of C // H: [B, T, H, D].
+    # Each position's columns in pieces: [B, T, H, D].
     pieces = x.reshape(B, T, num_heads, C // num_heads)  # FINISH ME
-    # Swap T and H.
+    # Every head with all positions: [B, H, T, D].
     return pieces.transpose(1, 2)  # FINISH ME
 
 
@@ -91,7 +91,7 @@ def merge_heads(x: Tensor) -> Tensor:
         `[B, T, H·D]`.
     """
     B, H, T, D = x.shape
-    # Swap H and T back, and only then let the last two axes become one.
+    # Every position with all its columns: [B, T, H·D].
     return x.transpose(1, 2).reshape(B, T, H * D)  # FINISH ME
 
 
@@ -143,21 +143,22 @@ class MultiHeadAttention(nn.Module):
                 True in every row; None hides nothing.
 
         Returns:
-            `[B, T, C]`, in the dtype of `x`.
+            `[B, T, C]`, in the dtype of `x`. A score of a few thousand is no trouble, and gradients flow back to
+            `x` and to every weight.
         """
         query = split_heads(self.q_proj(x), self.num_heads)  # [B, H, T, D]
         key = split_heads(self.k_proj(x), self.num_heads)  # [B, H, T, D]
         value = split_heads(self.v_proj(x), self.num_heads)  # [B, H, T, D]
-        # Every query's dot product with every key, divided by the root of a head's size: [B, H, T, T].
+        # Every query's scaled dot product with every key: [B, H, T, T].
         scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # FINISH ME
         if mask is not None:
-            # Where the mask is False, the score becomes -inf. masked_fill fills where it reads True, so it wants ~mask.
+            # The scores, with those of hidden keys out of the running.
             scores = scores.masked_fill(~mask, float("-inf"))  # FINISH ME
-        # Softmax over the keys: each query's weights sum to 1.
+        # Each query's weights, which sum to 1.
         weights = torch.softmax(scores, dim=-1)  # FINISH ME
         # The values, mixed by the weights: [B, H, T, D].
         mixed = weights @ value  # FINISH ME
-        # The heads side by side again, and through the last projection.
+        # The result: [B, T, C].
         return self.out_proj(merge_heads(mixed))  # FINISH ME
 
 

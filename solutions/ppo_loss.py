@@ -69,12 +69,12 @@ def generalized_advantage_estimate(
         Advantages `[T]`. Floating dtypes are kept; integers are computed as floats.
     """
     values = 1.0 * values  # [T + 1]: whole numbers become floats, and the caller's tensor stays as it is
-    # [T]: each step's surprise. values[1:] are the values after each step, values[:-1] those before it.
+    # [T]: each step's surprise.
     deltas = rewards + gamma * values[1:] - values[:-1]  # FINISH ME
     advantages = torch.zeros_like(deltas)  # [T]
     advantage = 0.0  # after the last step nothing is left to be credited with
     for t in reversed(range(len(deltas))):
-        # From delta_t and the advantage of the step after it, which `advantage` still holds.
+        # A_t; `advantage` still holds that of the step after it.
         advantage = deltas[t] + gamma * lam * advantage  # FINISH ME
         advantages[t] = advantage
     return advantages
@@ -121,20 +121,21 @@ def ppo_loss(
         mask: `[...]`, bool, True for the entries that count, at least one; None for all.
 
     Returns:
-        The loss `[]`, a mean over all entries that count. Gradients reach `new_log_probs` alone.
+        The loss `[]`, a mean over all entries that count, in the dtype of the log-probabilities; whole numbers are
+        computed as floats. Gradients reach `new_log_probs` alone.
     """
-    # The old policy and the advantages are data. Cut both off from the graph that made them, with .detach().
+    # The old policy and the advantages are data: no gradient may reach them.
     # BEGIN SOLUTION
     old_log_probs = old_log_probs.detach()
     advantages = advantages.detach()
     # END SOLUTION
-    # [...]: how many times as probable each action has become. A quotient of probabilities is a difference of logs.
+    # [...]: how many times as probable each action has become.
     ratio = torch.exp(new_log_probs - old_log_probs)  # FINISH ME
     # [...]: the same ratio, held inside the band on both sides.
     clipped_ratio = torch.clamp(ratio, 1 - epsilon, 1 + epsilon)  # FINISH ME
-    # [...]: each ratio times the advantage, and entry by entry the smaller of the two products.
+    # [...]: what each entry counts for.
     objective = torch.minimum(ratio * advantages, clipped_ratio * advantages)  # FINISH ME
-    # [N]: the entries that count. A boolean mask can be used as an index.
+    # [N]: the entries that count.
     kept = objective if mask is None else objective[mask]  # FINISH ME
     # []: their mean, turned into something to minimize.
     return -kept.mean()  # FINISH ME

@@ -45,7 +45,7 @@ def best_device() -> torch.device:
     Returns:
         `torch.device("cuda")`, `torch.device("mps")` or `torch.device("cpu")`.
     """
-    # `torch.cuda.is_available()` and `torch.backends.mps.is_available()` say what there is. Ask in that order.
+    # The kind's name: "cuda", "mps" or "cpu".
     name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"  # FINISH ME
     return torch.device(name)
 
@@ -65,7 +65,7 @@ def best_dtype(device: torch.device) -> torch.dtype:
     Args:
         device: any device, with a number (`cuda:1`) or without.
     """
-    # Compare `device.type`, a string such as "cuda": a device with a number is another device than one without.
+    # The dtype, whatever number the device has.
     return torch.float32 if device.type == "cpu" else torch.float16  # FINISH ME
 
 
@@ -96,7 +96,7 @@ def load_model(model_id: str, device: torch.device | str | None = None) -> tuple
     device = best_device() if device is None else torch.device(device)
     print(f"Loading {model_id} on {device}, in {best_dtype(device)}.")
     tokenizer = AutoTokenizer.from_pretrained(model_id)
-    # `AutoModelForCausalLM.from_pretrained(model_id, dtype=...)`, then `.to(device)`, then `.eval()`.
+    # The model: in the right dtype, on the device, in eval mode.
     model = AutoModelForCausalLM.from_pretrained(model_id, dtype=best_dtype(device)).to(device).eval()  # FINISH ME
     return model, tokenizer
 
@@ -123,9 +123,9 @@ def hidden_states_and_logits(model: nn.Module, input_ids: Tensor) -> tuple[Tenso
     Returns:
         The decoder's last hidden states, after its final norm, `[B, T, C]`, and the logits, `[B, T, V]`.
     """
-    # The decoder returns an object with several parts; `last_hidden_state` is the one after the final norm: [B, T, C].
+    # What the decoder gives, after its final norm: [B, T, C].
     hidden = model.base_model(input_ids).last_hidden_state  # FINISH ME
-    # The head is a linear layer, applied at every position: [B, T, V].
+    # The head's scores at every position: [B, T, V].
     logits = model.get_output_embeddings()(hidden)  # FINISH ME
     return hidden, logits
 
@@ -154,7 +154,7 @@ def next_token_probabilities(model: nn.Module, tokenizer: Any, prompt: str, top_
     """
     input_ids = tokenizer(prompt, return_tensors="pt").input_ids.to(model.device)  # [1, T], where the model is
     logits = model(input_ids).logits  # [1, T, V]
-    # The only text's last position, as float32, through softmax: [V].
+    # The probabilities of what comes after the text: [V].
     probabilities = logits[0, -1].float().softmax(dim=-1)  # FINISH ME
     best = probabilities.topk(top_k)  # the largest, in order: values [top_k] and indices [top_k]
     texts = [tokenizer.decode([token]) for token in best.indices.tolist()]
@@ -192,7 +192,7 @@ def generate_greedy(model: nn.Module, tokenizer: Any, prompt: str, max_new_token
     prompt_length = ids.shape[1]
     cache = None  # the keys and values of every token that was fed
     for _ in range(max_new_tokens):
-        # What does the model not know yet? Without a cache (and at the first step) all ids; else the newest, [1, 1].
+        # What the model does not know yet.
         fed = ids if cache is None else ids[:, -1:]  # FINISH ME
         output = model(fed, cache=cache, use_cache=use_cache)
         cache = output.cache if use_cache else None
@@ -236,7 +236,8 @@ def token_surprisals(model: nn.Module, tokenizer: Any, prompt: str, completion: 
         completion: the text to judge. Its tokens follow the prompt's, and get no special tokens of their own.
 
     Returns:
-        Pairs of a token's text, `tokenizer.decode([id])`, and its surprisal in nats, in the completion's order.
+        Pairs of a token's text, `tokenizer.decode([id])`, and its surprisal in nats, a number however small the
+        probability is, in the completion's order.
     """
     prompt_ids = tokenizer(prompt).input_ids  # P integers
     completion_ids = tokenizer(completion, add_special_tokens=False).input_ids  # N integers

@@ -37,7 +37,7 @@ def quantize_absmax(weights: np.ndarray, per_row: bool = False) -> tuple[np.ndar
     """`s = max |w| / 127` and `q = round(w / s)`   (Dettmers et al. 2022)
 
     Args:
-        weights: `[out, in]`.
+        weights: `[out, in]`, in any floating dtype, or whole numbers; computed in float32 at least.
         per_row: whether each row has a scale of its own, or all weights share one.
 
     Returns:
@@ -45,12 +45,12 @@ def quantize_absmax(weights: np.ndarray, per_row: bool = False) -> tuple[np.ndar
     """
     # float16 is too coarse to divide in, and integers are no fractions: from here on it is float32 at least.
     weights = np.asarray(weights, dtype=np.result_type(weights, np.float32))
-    # The largest size: of each row, [out, 1] (along which axis? which option keeps it?), or of all weights, [].
+    # The largest size: of each row, [out, 1], or of all weights, [].
     largest = np.abs(weights).max(axis=1, keepdims=True) if per_row else np.abs(weights).max()  # FINISH ME
     # How much a step is worth, so that the largest weight is 127 steps.
     scale = largest / 127  # FINISH ME
     scale = np.where(scale > 0, scale, np.ones_like(scale))
-    # Each weight in steps, to the nearest whole number. `astype` alone would cut the fraction off: round first.
+    # Each weight in steps, to the nearest whole number, as int8.
     quantized = np.rint(weights / scale).astype(np.int8)  # FINISH ME
     return quantized, scale
 
@@ -72,7 +72,7 @@ def dequantize(quantized: np.ndarray, scale: np.ndarray) -> np.ndarray:
     Returns:
         float32 `[out, in]`: off by half a step at most from the weights that were quantized.
     """
-    # Steps times what a step is worth. Products with a float64 are float64: make the result float32.
+    # The weights again, in float32.
     return (quantized * scale).astype(np.float32)  # FINISH ME
 
 
@@ -98,7 +98,7 @@ def memory_bytes(num_parameters: int, dtype: str) -> int:
     """
     if dtype not in BITS:
         raise ValueError(f"dtype is {dtype!r}, and should be one of {', '.join(BITS)}")
-    # In whole numbers: `//` rounds down. What can you add before, so that it rounds up?
+    # The bytes, in whole numbers, rounded up.
     return (num_parameters * BITS[dtype] + 7) // 8  # FINISH ME
 
 

@@ -49,9 +49,9 @@ def bradley_terry_loss(chosen_rewards: torch.Tensor, rejected_rewards: torch.Ten
     Returns:
         A scalar in the dtype of the rewards, finite also for large differences; whole numbers are computed as floats.
     """
-    # How much better the chosen answers are, [B]. (1.0 times it, so that whole numbers become floats.)
+    # How much better the chosen answers are, [B], in floats.
     margins = 1.0 * (chosen_rewards - rejected_rewards)  # FINISH ME
-    # Minus the log-sigmoid of each, and the mean of that.
+    # The mean of the pairs' losses.
     return -F.logsigmoid(margins).mean()  # FINISH ME
 
 
@@ -100,18 +100,17 @@ def kl_penalized_rewards(
     Returns:
         `[B, T]` in the dtype of the log-probabilities, 0 at tokens that are not kept.
     """
-    # How much more probable each token is for the policy than for the reference, as a difference of logarithms, [B, T].
+    # How much more probable each token is for the policy than for the reference, as a logarithm, [B, T].
     log_ratios = policy_logps - reference_logps  # FINISH ME
-    # Minus beta times that where the mask is True, else 0, [B, T]. `torch.where(mask, a, 0.0)` chooses.
+    # What each kept token pays for that, as a reward, and 0 for the others, [B, T].
     penalties = torch.where(mask, -beta * log_ratios, 0.0)  # FINISH ME
     # The number of each place, 0 to T-1, [T].
     places = torch.arange(mask.shape[1], device=mask.device)
-    # The last kept place of each sequence, [B, 1]: the largest number of a place that is kept. Put -1 for the others,
-    # then take `.max(dim=1, keepdim=True).values`.
+    # The last kept place of each sequence, [B, 1].
     last_places = torch.where(mask, places, -1).max(dim=1, keepdim=True).values  # FINISH ME
-    # True at each sequence's last kept place alone, [B, T]: compare [T] with [B, 1], and broadcasting does the rest.
+    # True at each sequence's last kept place alone, [B, T].
     is_last = places == last_places  # FINISH ME
-    # The penalties, and at the last kept place the sequence's reward. `rewards[:, None]` is [B, 1].
+    # The penalties, and at the last kept place the sequence's reward, [B, T].
     return penalties + torch.where(is_last, rewards[:, None], 0.0)  # FINISH ME
 
 

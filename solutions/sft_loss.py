@@ -49,9 +49,9 @@ def build_labels(
         `(input_ids, labels)`, two new lists of equal length: the prompt and then the completion, and the same with
         every label of the prompt ignored.
     """
-    # The model reads the prompt and then the completion. `+` makes a new list of two.
+    # What the model reads.
     input_ids = prompt_ids + completion_ids  # FINISH ME
-    # As long as the input: one ignored label for each token of the prompt, then the completion. `[x] * n` repeats x.
+    # As long as the input: what each token is to be learned as.
     labels = [ignore_index] * len(prompt_ids) + completion_ids  # FINISH ME
     return input_ids, labels
 
@@ -88,21 +88,21 @@ def sft_loss(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int = -10
         ignore_index: the label that does not count. It may be the id of a word, say of one that fills up sequences.
 
     Returns:
-        A scalar in the dtype of `logits`.
+        A scalar in the dtype of `logits`, finite for logits up to ±1e4.
     """
-    # The logits that predict a label: all places but the last, [B, T-1, V].
+    # The logits that predict a label, [B, T-1, V].
     predictions = logits[:, :-1]  # FINISH ME
-    # The labels that they predict: all places but the first, [B, T-1].
+    # The labels that they predict, [B, T-1].
     targets = labels[:, 1:]  # FINISH ME
     # Which of them count, True or False, [B, T-1].
     counts = targets != ignore_index  # FINISH ME
-    # The same targets with 0 where they do not count, [B, T-1]: `masked_fill(mask, value)` returns such a copy.
+    # The same targets with 0 where they do not count, [B, T-1].
     safe_targets = targets.masked_fill(~counts, 0)  # FINISH ME
     # The logit of each target, [B, T-1], picked from the last axis.
     target_logits = predictions.gather(-1, safe_targets.unsqueeze(-1)).squeeze(-1)
-    # -log softmax(z)_i = log sum_j exp(z_j) - z_i, [B, T-1]. `logsumexp(dim=...)` never overflows.
+    # -log p of each target, for logits of any size, [B, T-1].
     token_losses = predictions.logsumexp(dim=-1) - target_logits  # FINISH ME
-    # The mean over what counts, a scalar. Indexing with a mask, `a[mask]`, leaves a flat list of what is True.
+    # The mean over what counts, a scalar.
     return token_losses[counts].mean()  # FINISH ME
 
 

@@ -68,6 +68,8 @@ from torch import Tensor, nn
 class MiniTransformerBlock(nn.Module):
     """h = norm1(x + attn(x)), then norm2(h + ffn(h))   (Vaswani et al. 2017)
 
+    Nothing in it is random: no part has dropout.
+
     Args:
         embed_dim: the size C of each position's vector.
         num_heads: how many heads the attention has. It divides C.
@@ -81,9 +83,9 @@ class MiniTransformerBlock(nn.Module):
 
     def __init__(self, embed_dim: int, num_heads: int = 2) -> None:
         super().__init__()
-        # nn.MultiheadAttention, with the number of heads asked for. Our first axis is the batch: batch_first=True.
+        # The attention, with the number of heads asked for.
         self.attn = nn.MultiheadAttention(embed_dim, num_heads, batch_first=True)  # FINISH ME
-        # nn.Sequential calls its parts in turn: a Linear from C to 4C, nn.ReLU(), and a Linear back to C.
+        # The feed-forward network, 4C wide inside.
         wide = 4 * embed_dim
         self.ffn = nn.Sequential(nn.Linear(embed_dim, wide), nn.ReLU(), nn.Linear(wide, embed_dim))  # FINISH ME
         # Layer norm over the C numbers of each position.
@@ -104,14 +106,13 @@ class MiniTransformerBlock(nn.Module):
         mask = None
         if causal:
             everything = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device)  # [T, T]
-            # Of these, keep the True above the diagonal. torch.triu keeps a triangle, which begins at its `diagonal`.
+            # Of these, keep those that hide something.
             mask = torch.triu(everything, diagonal=1)  # FINISH ME
-        # Self-attention: query, key and value are all x, and the mask is its attn_mask. It returns a pair, the result
-        # [B, T, C] and the attention weights: take the first. (need_weights=False saves the work for the other.)
+        # What every position gathers from those that it may see: [B, T, C].
         attended = self.attn(x, x, x, attn_mask=mask, need_weights=False)[0]  # FINISH ME
-        # Add it to what was there, then normalize the sum.
+        # The first half: h of the formula.
         x = self.norm1(x + attended)  # FINISH ME
-        # The same for the feed-forward network. It reads the x that has just been normalized, and is added to that.
+        # The second half: y of the formula.
         return self.norm2(x + self.ffn(x))  # FINISH ME
 
 

@@ -23,16 +23,18 @@ HEADER = """\
 """
 
 
-def resolve(old: str = "") -> str:
+def resolve(old: str = "", resolution: str = "highest") -> str:
     """The lock for what pyproject.toml says now.
 
     Args:
         old: a lock to keep to where it still fits; with none, everything is the newest that fits.
+        resolution: what uv calls it: `highest`, or `lowest-direct` for the oldest that pyproject.toml allows.
 
     Raises:
         RuntimeError: there is no such set of versions.
     """
     command = ["uv", "pip", "compile", "--universal", "--python-version", OLDEST, "--all-extras"]
+    command += ["--resolution", resolution]
     command += ["--no-header", "--no-annotate", "pyproject.toml"]
     if old:
         command += ["--constraint", "-"]
@@ -63,14 +65,15 @@ def versions(lock: str) -> dict[str, str]:
     return {name: " and ".join(numbers) for name, numbers in found.items()}
 
 
-def upgrade(prove: Iterable[Sequence[str]]) -> int:
+def upgrade(prove: Iterable[Sequence[str]], resolution: str = "highest") -> int:
     """Renews the lock; returns an exit code.
 
     Args:
         prove: commands, which must all end well for the new lock to stay.
+        resolution: see `resolve`.
     """
     old = LOCK.read_text(encoding="utf-8") if LOCK.exists() else ""
-    new = resolve()
+    new = resolve(resolution=resolution)
     changes = moved(old, new)
     if not changes:
         print("Nothing has moved.")
@@ -94,10 +97,11 @@ def main() -> int:
     """Runs `make upgrade`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-proof", action="store_true", help="write the file and run nothing")
+    parser.add_argument("--resolution", default="highest", choices=("highest", "lowest-direct"), help="see uv")
     options = parser.parse_args()
     proof = [["make", "test"]]
     try:
-        return upgrade([] if options.no_proof else proof)
+        return upgrade([] if options.no_proof else proof, options.resolution)
     except (OSError, RuntimeError) as error:
         print(f"constraints.txt is as it was: {error}", file=sys.stderr)
         return 3

@@ -12,9 +12,11 @@ from nbformat.v4 import new_code_cell
 
 from autograder.authoring.lessons import lesson
 from autograder.course import Course, CourseError, holes
+from autograder.versions import require_format
 
 NOTEBOOKS = "notebooks"
 MEMORY = "release.toml"  # what a later release of the same folder has to know
+FORMAT = 1
 _BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 _ADDRESS = re.compile(r"(?:https?|ssh|git|file)://[\w.:/@~+%-]+|[\w.-]+@[\w.-]+:[\w./~-]+")
 _GITHUB = re.compile(r"https://github\.com/(?P<owner>[\w.-]+)/(?P<name>[\w.-]+?)(?:\.git)?/?")
@@ -72,7 +74,9 @@ class Address:
     def kept(cls, folder: Path) -> Address:
         """The address that the last release into a folder was told."""
         try:
-            url = tomllib.loads((folder / MEMORY).read_text(encoding="utf-8"))["url"]
+            kept = tomllib.loads((folder / MEMORY).read_text(encoding="utf-8"))
+            require_format(kept, FORMAT, MEMORY)
+            url = kept["url"]
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError, KeyError) as error:
@@ -83,6 +87,18 @@ class Address:
         return f"{self.repository}/tree/{self.branch}" if self.branch else self.repository
 
     @property
+    def on_github(self) -> str:
+        """The repository as OWNER/NAME; empty where it is not on GitHub."""
+        github = _GITHUB.fullmatch(self.repository)
+        return f"{github['owner']}/{github['name']}" if github else ""
+
+    @property
+    def pages(self) -> str:
+        """Where GitHub Pages has the lessons once that is turned on; empty where the repository is not on GitHub."""
+        owner, _, name = self.on_github.partition("/")
+        return f"https://{owner.lower()}.github.io/{name}/" if owner else ""
+
+    @property
     def folder(self) -> str:
         """What a clone's folder is called."""
         name = re.split(r"[/:]", self.repository)[-1].removesuffix(".git")
@@ -91,8 +107,8 @@ class Address:
     def link(self, name: str) -> str:
         """Markdown that opens an exercise's notebook: in Colab, where that can fetch it, or the file itself."""
         path = f"{NOTEBOOKS}/{name}.ipynb"
-        if github := _GITHUB.fullmatch(self.repository):
-            where = f"{github['owner']}/{github['name']}/blob/{self.branch or 'main'}"
+        if self.on_github:
+            where = f"{self.on_github}/blob/{self.branch or 'main'}"
             return f"[![Open in Colab]({_BADGE})](https://colab.research.google.com/github/{where}/{path})"
         return f"[notebook]({path})"
 
@@ -104,7 +120,7 @@ def texts(course: Course, stubs: dict[str, str], address: Address) -> dict[PureP
         for name, text in stubs.items()
     }
     if address.repository:
-        found[PurePosixPath(MEMORY)] = f'# Written by `autograder release`.\nformat = 1\nurl = "{address}"\n'
+        found[PurePosixPath(MEMORY)] = f'# Written by `autograder release`.\nformat = {FORMAT}\nurl = "{address}"\n'
     return found
 
 
@@ -127,7 +143,7 @@ def with_links(readme: str, course: Course, address: Address) -> str:
     """The README with a column more in the table of exercises, by which each opens in the browser."""
     lines: list[str] = []
     for line in readme.split("\n"):
-        row = re.match(r"\| *\d+ \| \[[^\]]*\]\(exercises/(\w+)\.py\)", line)
+        row = re.match(r"\| *\d+ \| \**\[[^\]]*\]\(exercises/(\w+)\.py\)", line)
         if row and row[1] in course.names:
             line = f"{line} {address.link(row[1])} |"
         elif line.startswith("| | exercise |"):

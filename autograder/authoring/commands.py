@@ -1,4 +1,4 @@
-"""The commands around the course itself: `verify`, `mutants`, `mistakes`, `release` and `exercises`."""
+"""The commands around the course itself: `verify`, `mutants`, `mistakes` and `exercises`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.batch.cores import available
-from autograder.course import LEVELS, Course, CourseError
+from autograder.course import Course, CourseError
 from autograder.exits import BELOW, OK
 
 
@@ -28,13 +28,6 @@ def add_commands(commands: Any) -> None:
     mistakes.add_argument("what", nargs="+", metavar="RESULTS | draft GROUP", help="find groups, or draft an entry")
     mistakes.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="for draft (results)")
     mistakes.set_defaults(run=_mistakes)
-
-    release = commands.add_parser("release", help="write what students get")
-    release.add_argument("folder", type=Path, metavar="DIR", help="new, empty, or a repository with all committed")
-    release.add_argument("--url", default="", metavar="ADDRESS", help="from where students fetch it (as last time)")
-    release.add_argument("--assignment", default="", metavar="NAME", help="of course.toml (the whole course)")
-    release.add_argument("--level", choices=LEVELS, help="every exercise at this level (as course.toml says)")
-    release.set_defaults(run=_release)
 
     exercises = commands.add_parser("exercises", help="write exercises/ from solutions/")
     exercises.set_defaults(run=_exercises)
@@ -92,22 +85,6 @@ def _mistakes(options: argparse.Namespace, course: Course) -> int:
         print(f"\n{group.id}: {len(group.submissions)}, wrong in {', '.join(group.functions)}; such as")
         print(f"  {terminal(group.submissions[0])}: {terminal(group.title)}")
         print("\n".join(f"    {line}" for line in terminal(group.example).splitlines()))
-    return OK
-
-
-def _release(options: argparse.Namespace, course: Course) -> int:
-    from autograder.authoring.release import release
-
-    release(
-        course,
-        options.folder,
-        len(available()),
-        url=options.url,
-        assignment=options.assignment,
-        level=options.level,
-        said=print,
-    )
-    print(f"{options.folder} is ready to be pushed. Students begin with its README.md.")
     return OK
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from autograder.course import Course
 from autograder.files import write_whole
@@ -18,20 +19,26 @@ def course_map(course: Course) -> str:
         names = [exercise.name for exercise in course.exercises if exercise.part == part]
         lines += [f'  subgraph part{number}["{part}"]', "    direction TB", f"    {' --- '.join(names)}", "  end"]
     lines += [f"  {base} ==> {exercise.name}" for exercise in course.exercises for base in exercise.builds_on]
-    lines += [
-        "```",
-        "",
-        "Thin lines are the order of the course; a thick arrow says that an exercise uses what the other one built.",
-        "",
-    ]
+    about = "Thin lines are the order of the course; a thick arrow says that an exercise uses what the other one built."
+    if course.core:
+        lines += ["  classDef core stroke-width:4px", f"  class {','.join(course.core)} core"]
+        about += f" The core path is framed in bold here, and bold in the table: {_length(course, course.core)}."
+    lines += ["```", "", about, ""]
     lines += ["| | exercise | part | builds on | minutes | difficulty |", "| --- | --- | --- | --- | --- | --- |"]
     for number, exercise in enumerate(course.exercises, 1):
         base = ", ".join(exercise.builds_on)
         stars = "●" * exercise.difficulty + "○" * (5 - exercise.difficulty)
-        title = f"[{exercise.title}](exercises/{exercise.name}.py)"
+        bold = "**" if exercise.name in course.core else ""
+        title = f"{bold}[{exercise.title}](exercises/{exercise.name}.py){bold}"
         lines.append(f"| {number} | {title} | {exercise.part} | {base} | {exercise.minutes} | {stars} |")
-    total = sum(exercise.minutes for exercise in course.exercises)
-    return "\n".join([*lines, "", f"Together about {total / 60:.0f} hours."]) + "\n"
+    return "\n".join([*lines, "", f"Together {_length(course, course.names)}."]) + "\n"
+
+
+def _length(course: Course, names: Sequence[str]) -> str:
+    """How many exercises these are, and how long they take."""
+    minutes = sum(course.exercise(name).minutes for name in names)
+    hours = f"{minutes / 60:.0f} hour{'' if 30 < minutes < 90 else 's'}"
+    return f"{len(names)} exercise{'' if len(names) == 1 else 's'}, about {hours}"
 
 
 def with_map(readme: str, course: Course) -> str:

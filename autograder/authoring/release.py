@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from autograder.authoring import browser
+from autograder.authoring.answers import given
 from autograder.authoring.browser import Address
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.skeleton import stub
@@ -34,12 +35,15 @@ from autograder.course import (
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.diagnose import Replays
 from autograder.diagnosis.fingerprints import dump, record
+from autograder.diagnosis.grounds import grounds
 from autograder.files import PROGRAM, TEMPLATES
 from autograder.grading import VISIBLE, Grader
 from autograder.isolation.near.worker import start_worker
 from autograder.suites.runner import Effort
 from autograder.term.assignments import assignments, assistants, find, whole
 
+Pages = Callable[[Course, str, Path], None]
+PAGES = "pages"
 PROJECTS = "projects"  # what students build from their exercises
 _TEMPLATES = TEMPLATES / "release"
 INSTRUCTORS = "# -- For instructors and maintainers; a release ends here. --\n"
@@ -56,7 +60,10 @@ def release(
     *,
     url: str = "",
     assignment: str = "",
+    core: bool = False,
     level: str | None = None,
+    pages: Pages | None = None,
+    answers: Sequence[str] = (),
     said: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Writes the release into a folder that is new or empty, or into a repository that has everything committed.
@@ -67,7 +74,10 @@ def release(
         processes: how many exercises at a time.
         url: from where students will fetch it; what the last release into this folder was told, where nobody says.
         assignment: up to which assignment, with what it builds on; the whole course for none.
+        core: of that, the core path alone, with what it builds on.
         level: how much every exercise leaves open; as course.toml says for none.
+        pages: writes the lessons as pages into a folder, given the course and the address; without it there are none.
+        answers: exercises for which a right answer comes along, in another style, to compare with.
         said: told how far it is, a line an exercise.
 
     Raises:
@@ -76,12 +86,16 @@ def release(
     """
     old = _replaceable(folder)
     address = Address.parse(url) if url else Address.kept(folder)
-    course, table = released_part(course, assignment)
+    course, table = released_part(course, assignment, core=core)
     files = {
         **texts(course, address, level),
+        **given(course, answers),
         PurePosixPath("course.toml"): table,
         **_fingerprints(course, processes, said),
     }
+    if pages:
+        workflow = _read(_TEMPLATES / "pages.yml").replace("{repository}", address.on_github)
+        files[PurePosixPath(".github/workflows/pages.yml")] = workflow
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -89,6 +103,9 @@ def release(
                 target = Path(beside, path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text, encoding="utf-8", newline="\n")
+            if pages:
+                pages(course, address.repository, Path(beside, PAGES))
+                said(f"{PAGES}/ has the lessons for the browser.")
             for replaced in old:
                 (folder / replaced).unlink(missing_ok=True)
             shutil.copytree(beside, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
@@ -123,7 +140,7 @@ def texts(
     if not instructors:
         raise CourseError("The Makefile does not say where the instructors' part begins.")
     texts[PurePosixPath("Makefile")] = makefile
-    readme = browser.with_links(_readme(course), course, address)
+    readme = browser.with_links(_readme(course, address), course, address)
     texts[PurePosixPath("README.md")] = readme
     if (chosen := assistants(course)) != "off":
         texts[PurePosixPath("AGENTS.md")] = _read(_TEMPLATES / f"AGENTS.{chosen}.md").format(title=course.title)
@@ -139,7 +156,7 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _readme(course: Course) -> str:
+def _readme(course: Course, address: Address) -> str:
     _, *sections = with_map(_read(course.root / "README.md"), course).split("\n## ")
     by_title = {section.partition("\n")[0]: section.strip() for section in sections}
     try:
@@ -149,6 +166,7 @@ def _readme(course: Course) -> str:
             exercises=by_title["The exercises"],
             projects=by_title["What you build from it"],
             deadlines=_deadlines(course),
+            published=f", and {address.pages} has the same" if address.pages else "",
         )
     except KeyError as missing:
         raise CourseError(f"README.md has no section {missing}, which students get.") from None
@@ -167,24 +185,36 @@ def _deadlines(course: Course) -> str:
     return "\n".join([*lines, "", "`make course` says how much time is left.", "", ""])
 
 
-def released_part(course: Course, assignment: str) -> tuple[Course, str]:
+def released_part(course: Course, assignment: str, *, core: bool = False) -> tuple[Course, str]:
     """The course up to an assignment, as students see it, and its course.toml.
 
-    The exercises are those of this assignment and of the ones before it, with all that they build on.
+    The exercises are those of this assignment and of the ones before it, or of these the core path, with all that they
+    build on.
 
     Raises:
-        CourseError: there is no such assignment.
+        CourseError: there is no such assignment, no core path, or an assignment asks for what would be missing.
     """
     text = _read(course.root / "course.toml")
-    if not assignment:
+    if not assignment and not core:
         return course, text
+    if core and not course.core:
+        raise CourseError("course.toml: no exercise says `core = true`, or all do, so there is no core path.")
     known = assignments(course)
-    find(course, assignment)
-    place = next(number for number, other in enumerate(known) if other.name == assignment)
-    asked = {name for other in known[: place + 1] for name in other.exercises}
+    place = len(known)
+    if assignment:
+        find(course, assignment)
+        place = next(number for number, other in enumerate(known, 1) if other.name == assignment)
+    asked = {name for other in known[:place] for name in other.exercises} if assignment else set(course.names)
+    asked &= set(course.core if core else course.names)
     exercises = tuple(with_foundations(course, [e for e in course.exercises if e.name in asked]))
-    later = {other.name for other in known[place + 1 :]}
+    later = {other.name for other in known[place:]}
     kept = {exercise.name for exercise in exercises}
+    for other in known[:place]:
+        if missing := [name for name in other.exercises if name not in kept]:
+            raise CourseError(
+                f"course.toml: the assignment {other.name} asks for {', '.join(missing)}, which the core path lacks. "
+                "Release the whole course, or give the assignment the core path's exercises."
+            )
     # Whole tables of the file are left out, and the rest stays as its author wrote it.
     parts = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
     table = "".join(part for part in parts if not _is_later(part, kept, later))
@@ -231,6 +261,7 @@ def fingerprints(root: Path, name: str) -> str:
             **record(Replays(course, name), runs),
             "holes": marked_answers(versions[0]),
             "untouched": untouched(versions[0]),
+            "grounds": grounds(course, name),
         }
     )
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import ast
-import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from autograder.authoring.answers import other_answer
 from autograder.authoring.coursemap import with_map
 from autograder.authoring.coverage import coverage
+from autograder.authoring.fairness import unfounded, unguided
+from autograder.authoring.filled import filled
 from autograder.authoring.mutants import standing
 from autograder.authoring.skeleton import stub
 from autograder.batch.cores import grading_pool
 from autograder.course import LEVELS, Course, CourseError, Exercise, load_course
 from autograder.diagnosis.catalogue import UNWRITTEN, known_mistakes
 from autograder.diagnosis.diagnose import Diagnosis
+from autograder.diagnosis.locate import Located
+from autograder.diagnosis.reach import changed_lines
 from autograder.grades import ExerciseGrade
 from autograder.grading import EVERYTHING, Grader
 from autograder.isolation.near.worker import Worker, start_worker
@@ -45,10 +48,13 @@ class Proof:
     caught: int = 0
     diagnosed: int = 0
     seen: str = ""
+    unfounded: int = 0
     located: int = 0
     elsewhere: int = 0
     answers: int = 0
     accepted: int = 0
+    filled: int = 0
+    opened: int = 0
     undiagnosed: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -57,9 +63,10 @@ class Proof:
         return (
             f"{self.name}: {self.tests} tests, {self.points:g} points, "
             f"mistakes caught {self.caught} of {self.mistakes}, {self.mutants}, "
-            f"{self.seen}, diagnosed {self.diagnosed} of {self.mistakes}, "
+            f"{self.seen}, hidden tests without a sentence {self.unfounded}, "
+            f"diagnosed {self.diagnosed} of {self.mistakes}, "
             f"located {self.located} and {self.elsewhere} elsewhere, "
-            f"right answers accepted {self.accepted} of {self.answers}"
+            f"right answers accepted {self.accepted} of {self.answers}, in the open stub {self.opened} of {self.filled}"
         )
 
 
@@ -175,22 +182,25 @@ class _Verification:
         self.report.seen = found.words()
         for complaint in found.complaints():
             self.complain(complaint)
-        for path in self.course.answers(self.exercise.name):
+        for number, path in enumerate(self.course.answers(self.exercise.name)):
             self.report.answers += 1
-            label = f"the right answer {path.stem}"
-            self.report.accepted += self.expect_full_marks(label, self.grade(path.read_text(encoding="utf-8")))
+            answer, label = path.read_text(encoding="utf-8"), f"the right answer {path.stem}"
+            self.report.accepted += self.expect_full_marks(label, self.grade(answer))
+            if number % self.sample == 0:
+                self.report.filled += 1
+                self.report.opened += self.check_filled(label, solution, answer)
 
     def grade(self, source: str) -> ExerciseGrade:
         """Grades one text as the exercise, on right foundations."""
         name = self.exercise.name
         return self.grader.grade_exercise(Submission("verify", {name: source}), self.exercise, passed=())
 
-    def judge(self, source: str) -> tuple[ExerciseGrade, Diagnosis]:
+    def judge(self, source: str) -> tuple[ExerciseGrade, Diagnosis, Located]:
         """Runs and judges a wrong text on right foundations; nobody will read it, so no smallest example is sought."""
         sources = {**self.grader.stand_ins(self.exercise), self.exercise.name: source}
         run = self.grader.run(self.exercise, sources, Effort(search=False))
         diagnosis = self.grader.diagnosis(run)
-        return replace(self.grader.marks(run), places=self.grader.places(run, diagnosis)), diagnosis
+        return self.grader.marks(run), diagnosis, self.grader.located(run, diagnosis)
 
     @property
     def solution(self) -> str:
@@ -209,9 +219,14 @@ class _Verification:
         if grade.status != "not_started" or grade.score:
             self.complain(f"the stub is {grade.status} with {grade.score:g} points, and should be not started with 0")
         # One hole less counts as started, so that the stub itself is loaded and run.
-        begun, _ = self.judge(text.replace("# FINISH ME", "# finish me", 1))
+        begun, *_ = self.judge(text.replace("# FINISH ME", "# finish me", 1))
         if begun.status != "failed":
             self.complain(f"a stub that was begun is {begun.status}: {begun.tests[0].feedback}")
+
+    def check_filled(self, label: str, solution: str, answer: str) -> bool:
+        """Whether an open stub that is filled by an answer of another style gets full marks."""
+        text = filled(stub(solution, "open"), answer)
+        return self.expect_full_marks(f"the open stub, filled by {label},", self.grade(text))
 
     def check_guide(self) -> None:
         """What docs/writing-exercises.md asks of every exercise, in numbers."""
@@ -222,15 +237,24 @@ class _Verification:
             self.complain(f"it has {len(known)} of the {MISTAKES} known mistakes that are asked")
         if unwritten := [mistake.id for mistake in known if mistake.hint.startswith(UNWRITTEN)]:
             self.complain(f"the hint of {', '.join(unwritten)} is still to be written")
+        unfair = unfounded(self.course, self.exercise.name)
+        self.report.unfounded = len(unfair)
+        for complaint in (*unfair, *unguided(self.course, self.exercise)):
+            self.complain(complaint)
         if (number := len(self.course.answers(self.exercise.name))) < ANSWERS:
             self.complain(f"it has {number} of the {ANSWERS} right answers in other styles that are asked")
+
+        try:
+            other_answer(self.course, self.exercise.name)
+        except CourseError:
+            self.complain("none of its right answers says in its docstring what it does better (`Better: …`)")
 
     def check_mistakes(self) -> None:
         wanted = [m for m in known_mistakes(self.course, self.exercise.name) if self.mistake in ("", m.id)]
         for mistake in wanted[:: self.sample]:
             self.report.mistakes += 1
-            grade, diagnosis = self.judge(mistake.source)
-            lines, changed = {place.line for place in grade.places}, changed_lines(self.solution, mistake.source)
+            grade, diagnosis, found = self.judge(mistake.source)
+            lines, changed = {place.line for place in found.places}, changed_lines(self.solution, mistake.source)
             self.report.located += bool(lines & changed)
             self.report.elsewhere += bool(lines - changed)
             lost = {test.name for test in grade.tests if test.status != "passed"}
@@ -243,12 +267,12 @@ class _Verification:
                 )
             else:
                 self.report.caught += 1
-            named = {hint.mistake for hint in diagnosis.hints()}
+            named = {hint.mistake for hint in diagnosis.hints(found.at)}
             self.report.diagnosed += mistake.id in named
             if mistake.id not in named:
                 self.report.undiagnosed.append(f"not diagnosed: {mistake.id}: {_why_not(mistake.id, diagnosis)}")
             # With this mistake out of the catalogue, whatever is named is not what was done.
-            unknown = {hint.mistake for hint in diagnosis.hints(without=mistake.id)}
+            unknown = {hint.mistake for hint in diagnosis.hints(found.at, without=mistake.id)}
             for wrong in (named | unknown) - {mistake.id}:
                 self.complain(f"the mistake {mistake.id} is taken for {wrong}")
 
@@ -271,19 +295,3 @@ def _why_not(mistake: str, diagnosis: Diagnosis) -> str:
     if others := [s.hint.mistake for s in diagnosis.possible if s.hint.mistake != mistake]:
         return f"the calls fit {', '.join(others)} as well"
     return f"it does not explain all that goes wrong in {', '.join(sorted(diagnosis.wrong))}"
-
-
-def changed_lines(before: str, after: str) -> set[int]:
-    """The lines of the second text that differ from the first, and the first lines of the statements they are in."""
-    old, new = before.split("\n"), after.split("\n")
-    changed: set[int] = set()
-    for tag, _, _, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag != "equal":
-            changed.update(range(first + 1, max(last, first + 1) + 1), [first] if tag == "delete" else [])
-    for node in ast.walk(ast.parse(after)):
-        if isinstance(node, ast.stmt) and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            body = getattr(node, "body", None)
-            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
-            if not changed.isdisjoint(range(node.lineno, end + 1)):
-                changed.add(node.lineno)
-    return changed

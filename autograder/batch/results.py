@@ -1,8 +1,8 @@
 """Grades on disk: one JSON file a submission, whole or not at all, and the keys that say when a grade may be reused.
 
 A folder of results holds `NAME.json`, the fixed form, `NAME.log`, what the submission printed, where it printed
-anything, `.keys/NAME.json`, for each exercise a digest of everything that its grade depends on, and
-`.sources/NAME.json`, the text that was graded.
+anything, `graded.jsonl`, a line with the time for each grade that was written, `.keys/NAME.json`, for each exercise a
+digest of everything that its grade depends on, and `.sources/NAME.json`, the text that was graded.
 """
 
 from __future__ import annotations
@@ -11,16 +11,22 @@ import json
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import BinaryIO
 
 from autograder.course import Course, Exercise, GraderError
 from autograder.files import digest, program_files, write_whole
 from autograder.grades import ExerciseGrade, Grade, as_json, from_json
 from autograder.submission import Submission
+from autograder.versions import TooNew, in_use
 
 KEYS, SOURCES, PRUNED = ".keys", ".sources", ".pruned"
+LOG = "graded.jsonl"  # the time stands here, so that a grade is the same byte for byte on each run
 MAX_NAME = 200  # bytes of a file's name, of the 255 that file systems take
 _LIBRARIES = ("numpy", "scipy", "torch", "transformers", "pytest", "hypothesis")
 
@@ -40,13 +46,17 @@ class Results:
             raise ResultError(f"{folder} cannot be used for results: {error.strerror}") from None
 
     def reusable(self, name: str, keys: Mapping[str, str], protection: str) -> dict[str, ExerciseGrade]:
-        """The stored grades of those exercises for which nothing has changed since."""
+        """The stored grades of those exercises for which nothing has changed since.
+
+        Raises:
+            ResultError: a later version of this program wrote the grade, which this one would write over.
+        """
         try:
-            stored = json.loads((self.folder / KEYS / f"{file_name(name)}.json").read_bytes())
             text = (self.folder / f"{file_name(name)}.json").read_bytes()
+            grade = from_json(json.loads(text))
+            stored = json.loads((self.folder / KEYS / f"{file_name(name)}.json").read_bytes())
             if stored["result"] != digest(text):
                 return {}
-            grade = from_json(json.loads(text))
             if grade.protection != protection:
                 return {}
             return {
@@ -54,8 +64,18 @@ class Results:
                 for e in grade.exercises
                 if stored["exercises"].get(e.name) == keys.get(e.name, "") and e.graded
             }
+        except TooNew as error:
+            raise ResultError(f"{self.folder / file_name(name)}.json: {error} (--force grades anew.)") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return {}
+
+    def as_kept(self, grade: Grade) -> Grade:
+        """A grade that was reused, with the versions that it was made with."""
+        try:
+            kept = from_json(json.loads((self.folder / f"{file_name(grade.submission)}.json").read_bytes()))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return grade
+        return replace(grade, versions=kept.versions)
 
     def write(self, grade: Grade, keys: Mapping[str, str], submission: Submission | None = None) -> None:
         """Writes a grade, then its keys, so that a crash in between costs a regrade and nothing else."""
@@ -72,8 +92,17 @@ class Results:
             true = {e.name: keys[e.name] for e in grade.exercises if e.graded and e.name in keys}
             content = {"result": digest(text), "exercises": true}
             write_whole(self.folder / KEYS / f"{name}.json", json.dumps(content).encode())
+            self._note(grade.submission, digest(text))
         except OSError as error:
             raise ResultError(f"the grade of {grade.submission} could not be written: {error.strerror}") from None
+
+    def _note(self, submission: str, grade: str) -> None:
+        time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        line = json.dumps({"submission": submission, "graded_at": time, "grade": grade}).encode() + b"\n"
+        with (self.folder / LOG).open("ab+") as file:
+            if file.tell() and not _ends_whole(file):
+                line = b"\n" + line
+            file.write(line)
 
     def others(self, names: Collection[str]) -> list[str]:
         """The submissions whose grades lie here and that are none of these, by name."""
@@ -108,13 +137,35 @@ def read_results(folder: Path) -> list[Grade]:
     """
     if not folder.is_dir():
         raise ResultError(f"there is no folder {folder}")
-    grades = []
+    grades, times = [], _times(folder)
     for path in sorted(folder.glob("[!.]*.json")):
         try:
-            grades.append(from_json(json.loads(path.read_bytes())))
+            text = path.read_bytes()
+            grades.append(replace(from_json(json.loads(text)), graded_at=times.get(digest(text), "")))
+        except TooNew as error:
+            raise ResultError(f"{path}: {error}") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ResultError(f"{path} is no grade: {error}") from None
     return grades
+
+
+def _ends_whole(file: BinaryIO) -> bool:
+    file.seek(-1, 2)
+    return file.read(1) == b"\n"  # or a crash cut its last line off
+
+
+def _times(folder: Path) -> dict[str, str]:
+    """When each grade was written last, by the digest of its file; a line that a crash cut off says nothing."""
+    times = {}
+    try:
+        lines = (folder / LOG).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    for line in lines:
+        with suppress(ValueError, LookupError, TypeError):
+            entry = json.loads(line)
+            times[str(entry["grade"])] = str(entry["graded_at"])
+    return times
 
 
 def read_sources(folder: Path) -> dict[str, dict[str, str]]:
@@ -136,6 +187,16 @@ def keys(course: Course, exercises: Iterable[Exercise], submission: Submission) 
     return {
         exercise.name: digest(f"{handed_in} {exercise_digest(course, exercise)}".encode()) for exercise in exercises
     }
+
+
+def versions_of(course: Course, exercises: Iterable[Exercise]) -> dict[str, str]:
+    """What a grade is made with: the program, its libraries, the course and the suites, these two as digests."""
+    files = [path for exercise in exercises for path in course.depends_on(exercise.name)]
+    own = {
+        "course": _contents([course.root / "course.toml"])[:12],
+        "suites": digest(_contents(dict.fromkeys(files)))[:12],
+    }
+    return in_use() | own
 
 
 def file_name(name: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from autograder.batch.alike import alike, with_followers
 from autograder.batch.cluster import grade_on
 from autograder.batch.jobs import Setting
 from autograder.batch.local import grade_all, prepare
-from autograder.batch.results import ResultError, Results, keys
+from autograder.batch.results import ResultError, Results, keys, versions_of
 from autograder.course import Course
 from autograder.grades import Grade
 from autograder.submission import Submission
@@ -47,11 +48,16 @@ def grade_submissions(
     exercises = [course.exercise(name) for name in setting.exercises]
     known = None if force else results
     jobs = [prepare(submission, course, exercises, known, setting.protection) for submission in submissions]
+    versions = versions_of(course, exercises)
     grades: dict[str, Grade] = {}
     failures = []
     leaders, followers = alike(jobs)
     run = partial(grade_on, address) if address else grade_all
     for job, grade, fresh in with_followers(run(setting, leaders, processes), followers):
+        if fresh:
+            grade = replace(grade, versions=versions)
+        elif results:
+            grade = results.as_kept(grade)
         grades[job.submission.name] = grade
         if results and fresh:
             try:

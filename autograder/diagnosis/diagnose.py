@@ -15,8 +15,9 @@ from typing import NamedTuple, Protocol
 from autograder.course import Course
 from autograder.diagnosis.catalogue import known_mistakes
 from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, groups, keyed
-from autograder.diagnosis.reach import affected
+from autograder.diagnosis.reach import affected, changed_steps
 from autograder.diagnosis.replay import Trace, Variant
+from autograder.diagnosis.traced import Key, Reference
 from autograder.grades import Hint
 from autograder.isolation.near.remote import Call
 from autograder.suites.runner import Outcome
@@ -26,10 +27,15 @@ TRIED = 4  # how many wrong answers of a function a mistake may fail to explain 
 
 
 class Suspect(NamedTuple):
-    """A known mistake and where it shows: what it gives for a call where it does not give what is right."""
+    """A known mistake and where it shows: what it gives for a call where it does not give what is right.
+
+    Attributes:
+        at: the steps of what it changes, as the reference calls them.
+    """
 
     hint: Hint
     shows: Mapping[str, Signature]
+    at: frozenset[Key] = frozenset()
 
 
 class Knowledge(Protocol):
@@ -40,6 +46,10 @@ class Knowledge(Protocol):
 
     def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
         """The known mistakes; those may be left out that cannot explain what was given."""
+
+    @property
+    def reference(self) -> Reference:
+        """The solution's steps."""
 
 
 class Replays:
@@ -61,13 +71,18 @@ class Replays:
     @cached_property  # a finished course never asks for them
     def _mistakes(self) -> list[_Known]:
         return [
-            _Known(Hint(mistake.id, mistake.hint), self._variant(mistake.source), affected(self._text, mistake.source))
+            _Known(
+                Hint(mistake.id, mistake.hint),
+                self._variant(mistake.source),
+                affected(self._text, mistake.source),
+                changed_steps(self._text, mistake.source),
+            )
             for mistake in known_mistakes(self._course, self._name)
         ]
 
     @cached_property
-    def trace(self) -> Trace:
-        """The solution's steps."""
+    def reference(self) -> Trace:
+        """See `Knowledge`."""
         return Trace(self._solution)
 
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
@@ -89,7 +104,7 @@ class Replays:
             first = known.variant.answers(calls, only=within & tried)
             if not given or any(found.agrees(given[key]) for key, found in first):
                 shows = _shows(known.variant.answers(calls, only=within), right, given)
-                suspects += [] if shows is None else [Suspect(known.hint, shows)]
+                suspects += [] if shows is None else [Suspect(known.hint, shows, known.at)]
         return suspects
 
 
@@ -99,6 +114,7 @@ class _Known(NamedTuple):
     hint: Hint
     variant: Variant
     affects: frozenset[str] | None
+    at: frozenset[Key]
 
     def may_show_in(self, call: KeyedCall) -> bool:
         """Whether the call, or what was done before to its objects, went through something that is affected."""
@@ -136,18 +152,35 @@ class Diagnosis(NamedTuple):
     right: Mapping[str, Signature] = {}
 
     def lowest(self) -> dict[str, Collection[str]]:
-        """What is wrong, without the functions that use another one that is: the fault is looked for in that one."""
-        tops = {target.split(".")[0] for target in self.wrong}
-        return {
-            target: keys
-            for target, keys in self.wrong.items()
-            if not tops & set(self.uses.get(target.split(".")[0], ()))
-        }
+        """What is wrong, without the functions that use another one that is: the fault is looked for in that one.
 
-    def hints(self, without: str = "") -> list[Hint]:
-        """The mistakes that the submission's author made; `without` names one that is to be taken for unknown."""
-        possible = [suspect for suspect in self.possible if suspect.hint.mistake != without]
-        explained = {target: _explanation(keys, possible) for target, keys in self.wrong.items()}
+        An object of a library is built on whatever was put into it.
+        """
+        tops = {target.split(".")[0] for target in self.wrong}
+
+        def below(top: str) -> set[str]:
+            return tops & set(self.uses.get(top, self.uses.keys()))
+
+        # Of two that name each other neither is lower.
+        high = {top for top in tops if any(top not in below(other) for other in below(top))}
+        return {target: keys for target, keys in self.wrong.items() if target.split(".")[0] not in high}
+
+    def hints(self, at: Collection[Key] = (), without: str = "") -> list[Hint]:
+        """The mistakes that the submission's author made.
+
+        Args:
+            at: the steps where it goes wrong first. Of two mistakes that explain as much, the one there was made; one
+                that changes other steps of the same functions was not.
+            without: a mistake that is to be taken for unknown.
+        """
+        functions = {key.function for key in at}
+        possible = [
+            suspect
+            for suspect in self.possible
+            if suspect.hint.mistake != without
+            and (suspect.at & {*at} or functions.isdisjoint(key.function for key in suspect.at))
+        ]
+        explained = {target: _explanation(keys, possible, {*at}) for target, keys in self.wrong.items()}
         unknown = {target.split(".")[0] for target, hints in explained.items() if not hints}
         named = [
             hint
@@ -175,7 +208,7 @@ def diagnose(
         uses: see `Diagnosis`.
         unfinished: functions and classes with a hole: what they, and those that use them, give is no evidence.
     """
-    if not any(outcome.calls for outcome in outcomes if outcome.status != "passed"):
+    if all(outcome.status == "passed" or not outcome.error for outcome in outcomes):
         return NOTHING  # all is well, or nothing was asked
     calls = keyed(chosen_calls(outcomes))
     right = knowledge.right(calls)
@@ -211,14 +244,16 @@ def _is_possible(suspect: Suspect, given: Mapping[str, Signature]) -> bool:
     return all(ours.agrees(theirs) for ours, theirs in shown) and any(theirs.telling for _, theirs in shown)
 
 
-def _explanation(wrong: Collection[str], possible: Sequence[Suspect]) -> list[Hint]:
+def _explanation(wrong: Collection[str], possible: Sequence[Suspect], at: Collection[Key]) -> list[Hint]:
     """The fewest mistakes that explain all wrong answers of one function, if that is unambiguous."""
     left, named = set(wrong), []
     while left:
         explained = [(left & set(suspect.shows), suspect) for suspect in possible]
         most = max((len(keys) for keys, _ in explained), default=0)
         best = [suspect for keys, suspect in explained if len(keys) == most]
-        if most == 0 or len(best) > 1:
+        if len(best) > 1:
+            best = [suspect for suspect in best if not suspect.at.isdisjoint(at)]
+        if most == 0 or len(best) != 1:
             return []
         named.append(best[0].hint)
         left -= set(best[0].shows)

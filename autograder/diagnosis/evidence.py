@@ -174,6 +174,13 @@ def signature(value: Any, failure: Failure | None, changed: Sequence[str]) -> Si
     return Signature(";".join(parts.kinds), sums, float(np.abs(flat).sum()), telling, tolerance)
 
 
+def kind_of(value: Any) -> str:
+    """The kind of a value, as its signature has it."""
+    parts = _Parts([])
+    parts.add(value)
+    return ";".join(parts.kinds)
+
+
 @dataclass
 class _Parts:
     """A value taken apart: what it is made of, and its numbers."""

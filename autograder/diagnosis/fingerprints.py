@@ -13,10 +13,16 @@ from typing import Any
 
 from autograder.course import Course, CourseError
 from autograder.diagnosis.diagnose import Knowledge, Replays, Suspect, chosen_calls
-from autograder.diagnosis.evidence import KeyedCall, Signature, evidence, keyed
+from autograder.diagnosis.evidence import Evidence, KeyedCall, Signature, evidence, keyed
+from autograder.diagnosis.footprints import NOTHING, Footprints, hidden_key, written
+from autograder.diagnosis.locate import to_be_made
+from autograder.diagnosis.replay import needed
+from autograder.diagnosis.traced import Key, Reference, RightlyMade
 from autograder.grades import Hint
 from autograder.suites.runner import Outcome
+from autograder.versions import TooNew, require_format
 
+FORMAT = 1
 _DIGITS = 12  # of a sum: more than its comparison looks at, and less than what differs between machines
 
 
@@ -25,7 +31,7 @@ def knowledge(course: Course, name: str) -> Knowledge:
     if course.solution(name).is_file():
         return Replays(course, name)
     path = course.fingerprints(name)
-    return Fingerprints(read(path) if path.is_file() else {"right": {}, "mistakes": []})
+    return Fingerprints(read(path) if path.is_file() else {"right": {}, "mistakes": [], "steps": NOTHING})
 
 
 class Fingerprints:
@@ -34,9 +40,19 @@ class Fingerprints:
     def __init__(self, recorded: Mapping[str, Any]) -> None:
         self._right = _signatures(recorded["right"])
         self._suspects = [
-            Suspect(Hint(entry["mistake"], entry["text"]), _signatures(entry["shows"]))
+            Suspect(
+                Hint(entry["mistake"], entry["text"]),
+                _signatures(entry["shows"]),
+                frozenset(Key(*map(str, key)) for key in entry["at"]),
+            )
             for entry in recorded["mistakes"]
         ]
+        self._reference = Footprints(recorded["steps"])
+
+    @property
+    def reference(self) -> Reference:
+        """See `Knowledge`."""
+        return self._reference
 
     def right(self, calls: Sequence[KeyedCall]) -> Mapping[str, Signature]:
         """See `Knowledge`."""
@@ -45,43 +61,70 @@ class Fingerprints:
     def suspects(self, calls: Sequence[KeyedCall], given: Mapping[str, Signature]) -> Sequence[Suspect]:
         """See `Knowledge`."""
         keys = _keys(calls)
-        return [Suspect(suspect.hint, _only(suspect.shows, keys)) for suspect in self._suspects]
+        return [suspect._replace(shows=_only(suspect.shows, keys)) for suspect in self._suspects]
 
 
 def record(replays: Replays, runs: Iterable[Sequence[Outcome]]) -> dict[str, Any]:
     """The fingerprints for the calls of some runs of a suite; a mistake that never shows there is left out."""
     right: dict[str, Signature] = {}
     suspects: dict[Hint, dict[str, Signature]] = {}
+    changes: dict[Hint, frozenset[Key]] = {}
+    made: dict[str, RightlyMade] = {}
     for outcomes in runs:
         calls = keyed(chosen_calls(outcomes))
-        judged = {fact.key for fact in evidence(calls)}
-        right.update(_only(replays.right(calls), judged))
-        for hint, shows in replays.suspects(calls, {}):
+        facts = [*evidence(calls)]
+        judged = {fact.key for fact in facts}
+        found = _only(replays.right(calls), judged)
+        right.update(found)
+        for hint, shows, at in replays.suspects(calls, {}):
             suspects.setdefault(hint, {}).update(_only(shows, judged))
+            changes[hint] = at
+        made.update(_made(replays, calls, facts, found))
     return {
         "right": _plain(right),
         "mistakes": [
-            {"mistake": hint.mistake, "text": hint.text, "shows": _plain(shows)}
+            {
+                "mistake": hint.mistake,
+                "text": hint.text,
+                "shows": _plain(shows),
+                "at": sorted(hidden_key(key) for key in changes[hint]),
+            }
             for hint, shows in suspects.items()
             if shows
         ],
+        "steps": written(made, replays.reference.points(), replays.reference.lines()),
     }
+
+
+def _made(
+    replays: Replays, calls: Sequence[KeyedCall], facts: Sequence[Evidence], right: Mapping[str, Signature]
+) -> Mapping[str, RightlyMade]:
+    """The solution's steps in the calls that would be made again for what went wrong here; in a right run, in any."""
+    known = [fact for fact in facts if fact.key in right]
+    wrong: dict[str, set[str]] = {}
+    for fact in [fact for fact in known if not fact.signature.agrees(right[fact.key])] or known:
+        wrong.setdefault(fact.target, set()).add(fact.key)
+    chosen = to_be_made(calls, wrong, right, {call.key for call in calls})
+    return replays.reference.steps(calls, needed(calls, [call.key in chosen for call in calls]))
 
 
 def dump(recorded: Mapping[str, Any]) -> str:
     """As JSON text, the same for the same fingerprints."""
-    return json.dumps(recorded, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps({"format": FORMAT, **recorded}, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def read(path: Path) -> dict[str, Any]:
     """Reads recorded fingerprints.
 
     Raises:
-        CourseError: the file is damaged.
+        CourseError: the file is damaged, or a later version of this program wrote it.
     """
     try:
         recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        require_format(recorded, FORMAT, str(path))
         Fingerprints(recorded)
+    except TooNew as error:
+        raise CourseError(str(error)) from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         raise CourseError(f"{path} is damaged. Take it from the release again.") from None
     return recorded

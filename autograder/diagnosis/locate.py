@@ -8,36 +8,49 @@ place, nothing is said.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
-from autograder.diagnosis.evidence import KeyedCall, Signature, signature
-from autograder.diagnosis.replay import Handles, Trace, needed, recording, taken
-from autograder.diagnosis.traced import Made, Step, steps_of
+from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
+from autograder.diagnosis.replay import Handles, needed, recording, taken
+from autograder.diagnosis.traced import (
+    Key,
+    Made,
+    Reference,
+    Right,
+    RightlyMade,
+    Step,
+    bare,
+    points_in,
+    step_of,
+    steps_of,
+)
 from autograder.diagnosis.words import how
 from autograder.grades import Place
 from autograder.isolation.near.remote import Session, Stopped, StudentError
 
 WRONG, RIGHT = 3, 3  # how many calls of a function are made again
-MOST_CALLS = 80  # with all that made their objects
+MOST_CALLS = 60  # with all that made their objects
 PLACES = 2
-Key = tuple[str, str, str]
 
 
 class Difference(NamedTuple):
     """The first step that differs.
 
     Attributes:
-        what: "value", "kind" (a dtype, a gradient), "more" or "fewer" (turns), "path", "called" (a function), "raised".
+        what: "value", "kind" (a dtype, a gradient), "more" or "fewer" (turns), "extra" (a value more than there should
+            be), "path", "called" (a function), "changed" (in place), "raised".
         wanted: the solution's step, where there is one.
         raised: the exception's type.
     """
 
     step: Step
     what: str
-    wanted: Step | None = None
+    wanted: Right | None = None
     raised: str = ""
 
 
@@ -48,10 +61,12 @@ class Located:
     Attributes:
         places: where it goes wrong first.
         stateful: functions whose calls went right in a fresh process.
+        at: the steps on the places' lines, as the reference calls them.
     """
 
     places: tuple[Place, ...] = ()
     stateful: tuple[str, ...] = ()
+    at: frozenset[Key] = frozenset()
 
 
 def locate(
@@ -60,8 +75,7 @@ def locate(
     right: Mapping[str, Signature],
     visible: Collection[str],
     session: Session,
-    trace: Trace,
-    solution: str,
+    reference: Reference,
 ) -> Located:
     """Finds the places.
 
@@ -71,18 +85,16 @@ def locate(
         right: what is right, by key.
         visible: the keys of calls of visible tests.
         session: a fresh one, with the submission.
-        trace: the solution.
-        solution: its text.
+        reference: the solution's steps.
     """
-    chosen = _chosen(calls, wrong, right, visible)
+    chosen = to_be_made([call for call in calls if reference.knows(call.key)], wrong, right, visible)
     wanted = needed(calls, [call.key in chosen for call in calls])
-    if not wanted or len(wanted) > MOST_CALLS:
+    if not wanted:
         return Located()
-    theirs = _over_there(session, calls, wanted)
-    ours = trace.steps(calls, wanted)
-    rest = {key: value for key, value in ours.items() if key in theirs}
-    known = {point[1:] for point in trace.points}
-    texts = _Texts(session.sources[session.name], solution)
+    theirs, points = _over_there(session, calls, _fresh_first(calls, wanted, wrong, chosen), reference)
+    rest = {key: value for key, value in reference.steps(calls, wanted).items() if key in theirs}
+    known = set(reference.points())
+    texts = _Texts(session.sources[session.name], reference, {line: last for line, _, last in points})
     failed = {key for keys in wrong.values() for key in keys}
     own_way = _own_way(calls, theirs, rest, failed, right)
     votes: dict[str, list[tuple[Difference, bool]]] = {}
@@ -97,18 +109,22 @@ def locate(
                 continue
             before = [c.key for c in calls if c.group & call.group and c.key in rest]
             order = [*before[: before.index(call.key)], call.key] if call.key in before else [call.key]
-            difference = _first(order, theirs, rest, own_way, known, texts)
+            difference = _first(order, theirs, rest, right, own_way, known, texts)
             if difference is not None:
                 votes.setdefault(target, []).append((difference, call.key in visible))
     places = []
-    for found_votes in votes.values():
-        if place := _agreed(found_votes, texts):
+    for target, found_votes in votes.items():
+        if target not in stateful and (place := _agreed(found_votes, texts)):
             places.append(place)
     unique = list({(place.line, place.name): place for place in places}.values())
-    return Located(tuple(unique) if len(unique) <= PLACES else (), tuple(dict.fromkeys(stateful)))
+    if len(unique) > PLACES:
+        unique = []
+    lines = {place.line for place in unique}
+    at = frozenset(reference.key(key) for line, key, _ in points if line in lines)
+    return Located(tuple(unique), tuple(dict.fromkeys(stateful)), at)
 
 
-def _chosen(
+def to_be_made(
     calls: Sequence[KeyedCall],
     wrong: Mapping[str, Collection[str]],
     right: Mapping[str, Signature],
@@ -116,21 +132,44 @@ def _chosen(
 ) -> set[str]:
     """The smallest calls of visible tests first; and for each function some that it answers rightly."""
     failed = {key for keys in wrong.values() for key in keys}
-    size = {call.key: (call.key not in visible, len(call.call.message)) for call in calls}
-    chosen: set[str] = set()
+    size = {call.key: (call.key not in visible, len(call.call.message), call.key) for call in calls}
+    turns: list[list[str]] = []
     for target, keys in wrong.items():
-        chosen.update(sorted((key for key in keys if key in size), key=lambda key: (size[key], key))[:WRONG])
         good = {c.key for c in calls if c.call.name == target and c.key in right and c.key not in failed}
-        chosen.update(sorted(good, key=lambda key: (size[key], key))[:RIGHT])
+        for found, most in ((set(keys) & size.keys(), WRONG), (good, RIGHT)):
+            turns.append(sorted(found, key=size.__getitem__)[:most])
+    chosen: set[str] = set()
+    for key in (key for turn in zip_longest(*turns) for key in turn if key is not None):
+        if len(needed(calls, [call.key in chosen or call.key == key for call in calls])) <= MOST_CALLS:
+            chosen.add(key)
     return chosen
 
 
-def _over_there(session: Session, calls: Sequence[KeyedCall], wanted: Collection[int]) -> dict[str, Made]:
-    """The steps of the submission, each call after the ones that it needs."""
+def _fresh_first(
+    calls: Sequence[KeyedCall], wanted: Collection[int], wrong: Mapping[str, Collection[str]], chosen: Collection[str]
+) -> list[int]:
+    """The order in which calls are made: one that went wrong comes before all that it does not need.
+
+    Where libraries are set, the calls' own order matters.
+    """
+    failed = {key for keys in wrong.values() for key in keys}
+    candidates = [call for call in calls if call.key in failed and call.key in chosen]
+    if not candidates or any(sets_the_scene(calls[index].call) for index in wanted):
+        return sorted(wanted)
+    first = min(candidates, key=lambda call: len(call.call.message))
+    alone = needed(calls, [call.key == first.key for call in calls])
+    return sorted(wanted, key=lambda index: (index not in alone, index))
+
+
+def _over_there(
+    session: Session, calls: Sequence[KeyedCall], order: Iterable[int], reference: Reference
+) -> tuple[dict[str, Made], list[tuple[int, Key, int]]]:
+    """The steps of the submission, each call after the ones that it needs; and where steps can happen in it."""
     made: dict[str, Made] = {}
+    points: Any = []
     translated = Handles()
-    for index, call in enumerate(calls):
-        if index not in wanted or (request := translated.request(call.call.request)) is None:
+    for call in (calls[index] for index in order):
+        if (request := translated.request(call.call.request)) is None:
             continue
         raised = None
         try:
@@ -144,16 +183,16 @@ def _over_there(session: Session, calls: Sequence[KeyedCall], wanted: Collection
                 found = signature(None, failure, ())
                 frames = [frame for frame in failure.frames if frame[0] == f"{session.name}.py"]
                 raised = (failure.type_name, frames[-1][1], frames[-1][2]) if frames else None
-            made[call.key] = Made(list(steps_of(points, session.perform(taken()))), found, raised)
+            made[call.key] = Made(list(steps_of(points, session.perform(taken()), reference.key)), found, raised)
         except (Stopped, StudentError):
             break  # its process is gone, or it is no module that can be taken down
-    return made
+    return made, points_in(points)
 
 
 def _own_way(
     calls: Sequence[KeyedCall],
     theirs: Mapping[str, Made],
-    ours: Mapping[str, Made],
+    ours: Mapping[str, RightlyMade],
     failed: Collection[str],
     right: Mapping[str, Signature],
 ) -> set[Key]:
@@ -165,14 +204,14 @@ def _own_way(
         if not right[call.key].telling:
             continue  # an object came back, and nobody knows what is in it
         counts: Counter[Key] = Counter()
-        wanted: dict[Key, list[Step]] = {}
-        for step in ours[call.key].steps:
-            wanted.setdefault(step.key, []).append(step)
+        wanted: dict[Key, list[Right]] = {}
+        for other in ours[call.key].steps:
+            wanted.setdefault(other.key, []).append(other)
         for step in theirs[call.key].steps:
             same = wanted.get(step.key, [])
             number = counts[step.key]
             counts[step.key] += 1
-            if same and (number >= len(same) or not step.loose.agrees(same[number].loose)):
+            if same and (number >= len(same) or not same[number].is_as(step)):
                 found.add(step.key)
     return found
 
@@ -180,7 +219,8 @@ def _own_way(
 def _first(
     order: Sequence[str],
     theirs: Mapping[str, Made],
-    ours: Mapping[str, Made],
+    ours: Mapping[str, RightlyMade],
+    right: Mapping[str, Signature],
     own_way: Collection[Key],
     known: Collection[Key],
     texts: _Texts,
@@ -191,10 +231,10 @@ def _first(
     """
     found = [difference for key in order for difference in _differences(theirs[key], ours[key], known)]
     last = order[-1]
-    given, right = theirs[last].signature or _NONE, ours[last].signature or _NONE
-    found = [difference for difference in found if difference.what != "kind" or given.kind != right.kind]
+    given, wanted = theirs[last].signature or _NONE, right.get(last, _NONE)
+    found = [difference for difference in found if difference.what != "kind" or given.kind != wanted.kind]
     if not found:
-        return None
+        return _changed(theirs[last], given, wanted)
     index = next((i for i, difference in enumerate(found) if difference.step.key not in own_way), 0)
     first = found[index]
     before = [difference for difference in found[:index] if not texts.as_given(_line(difference, texts))]
@@ -202,24 +242,38 @@ def _first(
         if not texts.as_given(_line(first, texts)):
             return None
         first = before[0]
-    if first.what == "raised" or _is_alike(first.step.function, theirs[last], ours[last], known):
+    if first.what == "raised" or _is_alike(first.step.key.function, theirs[last], ours[last], known):
         return first
     return None
 
 
-def _is_alike(function: str, theirs: Made, ours: Made, known: Collection[Key]) -> bool:
+def _changed(made: Made, given: Signature, wanted: Signature) -> Difference | None:
+    """The first step that changes an argument which should be left alone, where all else is as it should be."""
+    changed = set(_CHANGED.findall(given.kind)) - set(_CHANGED.findall(wanted.kind))
+    function = next((step.function for step in made.steps if step.kind == "argument"), "")
+    names = [step.name for step in made.steps if step.kind == "argument" and step.function == function]
+    theirs = {names[int(name)] if name.isdigit() and int(name) < len(names) else name for name in changed}
+    values = (step for step in made.steps if step.kind == "value" and step.function == function)
+    step = next((step for step in values if step.name in theirs), None)
+    return Difference(step, "changed") if step else None
+
+
+_CHANGED = re.compile(r"changed (\w+)")
+
+
+def _is_alike(function: str, theirs: Made, ours: RightlyMade, known: Collection[Key]) -> bool:
     """Whether a function goes the solution's way: it names all that is named there, and uses no other functions."""
     named = {step.key for step in theirs.steps}
-    needed_too = {step.key for step in ours.steps if step.function == function and step.kind == "value"}
-    functions = {name for name, *_ in known}
-    return needed_too <= named and all(step.function in functions for step in theirs.steps)
+    needed_too = {step.key for step in ours.steps if step.key.function == function and step.key.kind == "value"}
+    functions = {key.function for key in known}
+    return needed_too <= named and all(step.key.function in functions for step in theirs.steps)
 
 
-def _differences(theirs: Made, ours: Made, known: Collection[Key]) -> Iterator[Difference]:
+def _differences(theirs: Made, ours: RightlyMade, known: Collection[Key]) -> Iterator[Difference]:
     """All steps that differ, as long as both go the same way."""
-    wanted: dict[Key, list[tuple[int, Step]]] = {}
-    for index, step in enumerate(ours.steps):
-        wanted.setdefault(step.key, []).append((index, step))
+    wanted: dict[Key, list[tuple[int, Right]]] = {}
+    for index, right in enumerate(ours.steps):
+        wanted.setdefault(right.key, []).append((index, right))
     lines = {step.key: step for step in theirs.steps}
     counts: Counter[Key] = Counter()
     reached = -1
@@ -231,50 +285,51 @@ def _differences(theirs: Made, ours: Made, known: Collection[Key]) -> Iterator[D
                 yield Difference(step, "more", wanted[step.key][-1][1])
                 return
             if step.key in known:
-                if step.kind != "argument" or step.caller:
+                if step.kind == "value" and step.key in wanted:
+                    yield Difference(step, "extra")
+                elif step.kind != "argument" or step.caller:
                     yield Difference(step, "called" if step.kind == "argument" else "path")
                 return
             continue
         index, other = wanted[step.key][number]
         for skipped in ours.steps[reached + 1 : index]:
             behind = counts[skipped.key] <= _number(wanted[skipped.key], skipped)
-            if skipped.kind == "turn" and skipped.key in lines and skipped.key != step.key and behind:
+            if skipped.key.kind == "turn" and skipped.key in lines and skipped.key != step.key and behind:
                 yield Difference(lines[skipped.key], "fewer", skipped)
                 return
         reached = max(reached, index)
-        if not step.loose.agrees(other.loose):
+        if not other.is_as(step):
             yield Difference(step, "value", other)
-        elif step.strict.kind != other.strict.kind:
+        elif not other.has_kind_of(step):
             yield Difference(step, "kind", other)
-    if theirs.raised is not None and ours.raised is None:
+    if theirs.raised is not None and not ours.raised:
         kind, line, function = theirs.raised
         inside = next((step for step in reversed(theirs.steps) if step.function.split(".")[-1] == function), None)
         if inside is None:
-            inside = Step(line, function, "raise", "value", None, _NONE, _NONE)
-        yield Difference(inside._replace(line=line, name="raise", kind="value"), "raised", raised=kind)
+            clear = Key(function, "raise", "value")
+            inside = step_of(line, clear, None, clear)
+        yield Difference(replace(inside, line=line, name="raise", kind="value"), "raised", raised=kind)
 
 
 _NONE = signature(None, None, ())
 
 
-def _number(steps: Sequence[tuple[int, Step]], step: Step) -> int:
+def _number(steps: Sequence[tuple[int, Right]], step: Right) -> int:
     return next(number for number, (_, other) in enumerate(steps) if other is step)
 
 
 class _Texts:
-    """The two files, to see whether a line is as it should be."""
+    """The submission's file, to see whether a statement is as it should be."""
 
-    def __init__(self, theirs: str, ours: str) -> None:
-        self.lines = theirs.split("\n")
-        self._right = {_bare(line) for line in ours.split("\n")}
+    def __init__(self, source: str, reference: Reference, ends: Mapping[int, int]) -> None:
+        self._lines = source.split("\n")
+        self._reference = reference
+        self._ends = ends
 
     def as_given(self, line: int) -> bool:
-        """Whether a line is one of the solution's, but for its comment."""
-        return 0 < line <= len(self.lines) and _bare(self.lines[line - 1]) in self._right
-
-
-def _bare(line: str) -> str:
-    return line.split("  #")[0].strip()
+        """Whether the statement that begins in a line has the solution's lines alone, but for comments."""
+        lines = self._lines[line - 1 : max(self._ends.get(line, line), line)] if line > 0 else []
+        return bool(lines) and all(self._reference.has_line(bare(text)) for text in lines)
 
 
 def _agreed(votes: Sequence[tuple[Difference, bool]], texts: _Texts) -> Place | None:
@@ -294,7 +349,7 @@ def _agreed(votes: Sequence[tuple[Difference, bool]], texts: _Texts) -> Place | 
 
 def replace_name(difference: Difference, name: str) -> Difference:
     """The difference under another name."""
-    return difference._replace(step=difference.step._replace(name=name))
+    return difference._replace(step=replace(difference.step, name=name))
 
 
 def _line(difference: Difference, texts: _Texts) -> int:

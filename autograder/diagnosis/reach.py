@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+
+from autograder.diagnosis.traced import Key
+from autograder.isolation.between.steps import points_of
+
+_NAMES = re.compile(r"(?<![\w.])[^\W\d]\w*")  # `text.encode` is another `encode`
 
 
 def foundations_within(source: str, definitions: Mapping[str, tuple[int, int]]) -> dict[str, set[str]]:
@@ -31,6 +37,28 @@ def affected(before: str, after: str) -> frozenset[str] | None:
     return frozenset(changed.union(name for name, below in foundations if below & changed))
 
 
+def changed_lines(before: str, after: str) -> set[int]:
+    """The lines of the second text that differ from the first, and the first lines of the statements they are in."""
+    old, new = before.split("\n"), after.split("\n")
+    changed: set[int] = set()
+    for tag, _, _, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            changed.update(range(first + 1, max(last, first + 1) + 1), [first] if tag == "delete" else [])
+    for node in ast.walk(ast.parse(after)):
+        if isinstance(node, ast.stmt) and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            body = getattr(node, "body", None)
+            end = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            if not changed.isdisjoint(range(node.lineno, end + 1)):
+                changed.add(node.lineno)
+    return changed
+
+
+def changed_steps(before: str, after: str) -> frozenset[Key]:
+    """The steps that happen in what was changed."""
+    changed = changed_lines(before, after)
+    return frozenset(Key(p.function, p.name, p.kind) for p in points_of(after) if p.line in changed)
+
+
 @lru_cache(maxsize=16)  # every known mistake is compared with the one solution
 def _parts(source: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """A file's functions and classes by name, and the rest of it."""
@@ -48,7 +76,7 @@ def _parts(source: str) -> tuple[dict[str, str], tuple[str, ...]]:
 
 
 def _foundations(texts: Mapping[str, str]) -> dict[str, set[str]]:
-    words = {name: set(re.findall(r"\w+", text)) for name, text in texts.items()}
+    words = {name: set(_NAMES.findall(text)) for name, text in texts.items()}
     found: dict[str, set[str]] = {}
     for name in words:
         reached: set[str] = set()

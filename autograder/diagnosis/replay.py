@@ -6,16 +6,17 @@ import contextlib
 import importlib
 import io
 import warnings
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
-from autograder.diagnosis.traced import Made, steps_of
+from autograder.diagnosis.traced import Key, RightlyMade, bare, steps_of
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
 from autograder.isolation.between.importer import MemoryImporter
+from autograder.isolation.between.steps import points_of
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
 from autograder.isolation.near.remote import Failure
 from autograder.suites.randomness import own_random_numbers, seed
@@ -119,22 +120,39 @@ class Handles:
 
 
 class Trace:
-    """The solution's steps.
-
-    Attributes:
-        points: where steps can happen, once something was traced.
-    """
+    """The solution's steps, taken down here. See `traced.Reference`."""
 
     def __init__(self, variant: Variant) -> None:
         self._variant = variant
-        self.points: Sequence[tuple[Any, ...]] = ()
+        source = variant.sources[variant.name]
+        self._points = [Key(point.function, point.name, point.kind) for point in points_of(source)]
+        self._lines = frozenset(map(bare, source.split("\n")))
 
-    def steps(self, calls: Sequence[KeyedCall], wanted: Container[int]) -> dict[str, Made]:
-        """What happened in some calls, by their keys."""
-        made: dict[str, Made] = {}
+    def knows(self, call: str) -> bool:
+        """See `Reference`."""
+        return True
+
+    def points(self) -> Collection[Key]:
+        """See `Reference`."""
+        return self._points
+
+    def key(self, key: Key) -> Key:
+        """See `Reference`."""
+        return key
+
+    def has_line(self, line: str) -> bool:
+        """See `Reference`."""
+        return line in self._lines
+
+    def lines(self) -> Collection[str]:
+        """The solution's lines, without comments and indents."""
+        return self._lines
+
+    def steps(self, calls: Sequence[KeyedCall], wanted: Container[int]) -> Mapping[str, RightlyMade]:
+        """See `Reference`."""
+        made: dict[str, RightlyMade] = {}
         with _quietly(), own_random_numbers(), _installed(self._variant.sources):
-            module = importlib.import_module(self._variant.name)
-            executor = Executor({self._variant.name: module})
+            executor = Executor({self._variant.name: importlib.import_module(self._variant.name)})
             translated = Handles()
             try:
                 for index, (key, call, *_) in enumerate(calls):
@@ -142,13 +160,11 @@ class Trace:
                         points, failure, _ = _perform(executor, recording(self._variant.name, key))
                         if failure is not None:
                             return {}
-                        self.points = [tuple(point) for point in points]
-                        value, failure, changed = _perform(executor, request)
+                        value, failure, _ = _perform(executor, request)
                         if failure is None:
                             translated.learn(call.value, value)
-                        raised = None if failure is None else ("", 0, "")
                         steps, *_ = _perform(executor, taken())
-                        made[key] = Made(list(steps_of(points, steps)), signature(value, failure, changed), raised)
+                        made[key] = RightlyMade(list(steps_of(points, steps)), failure is not None)
             finally:
                 executor.patches.close()
         return made

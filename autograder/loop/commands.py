@@ -1,4 +1,4 @@
-"""The commands of the student's loop: `watch`, `course`, `hint`, `reset`, `submit` and `notebook`."""
+"""The commands of the student's loop: `watch`, `course`, `read`, `hint`, `reset`, `submit` and `notebook`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from autograder.course import LEVELS, Course
+from autograder.course import LEVELS, Course, CourseError
 from autograder.reports.console import open_console
 
 
@@ -21,10 +21,29 @@ def add_commands(commands: Any) -> None:
     add_plain(overview)
     overview.set_defaults(run=_course)
 
+    read = commands.add_parser("read", help="the lesson as a page in the browser, beside your editor")
+    read.add_argument("exercise", nargs="?", metavar="EXERCISE", help="this one (the one that you are at)")
+    read.set_defaults(run=_read)
+
     hint = commands.add_parser("hint", help="the next hint, for the exercise that you are at")
     hint.add_argument("exercise", nargs="?", metavar="EXERCISE", help="or for this one")
+    hint.add_argument("function", nargs="?", default="", metavar="FUNCTION", help="of it (the first with a hole)")
     hint.add_argument("--all", action="store_true", help="those that you have read, once more")
     hint.set_defaults(run=_hint)
+
+    debug = commands.add_parser("debug", help="an example that fails, as a script to run, print from and stop in")
+    debug.add_argument("exercise", nargs="?", metavar="EXERCISE", help="of this one (the one that you are at)")
+    debug.add_argument("--no-run", action="store_true", help="only write it")
+    debug.set_defaults(run=_debug)
+
+    recap = commands.add_parser("recap", help="look back on a part: what was hard, and where the lesson answers it")
+    recap.add_argument("part", nargs="?", default="", metavar="PART", help="Foundations, ... (the one that you are at)")
+    recap.set_defaults(run=_recap)
+
+    compare = commands.add_parser("compare", help="your answer beside another right one, once yours passes")
+    compare.add_argument("exercise", metavar="EXERCISE")
+    add_plain(compare)
+    compare.set_defaults(run=_compare)
 
     reset = commands.add_parser("reset", help="begin an exercise anew; your text is kept beside it")
     reset.add_argument("exercise", metavar="EXERCISE")
@@ -68,12 +87,50 @@ def _course(options: argparse.Namespace, course: Course) -> int:
     return 0
 
 
+def _read(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.hints import current
+    from autograder.loop.lessons import open_lesson
+
+    exercise = course.select([options.exercise])[0] if options.exercise else current(course)
+    there, said = open_lesson(course, exercise.name)
+    print(said)
+    return 0 if there else 1
+
+
 def _hint(options: argparse.Namespace, course: Course) -> int:
     from autograder.loop.hints import current, next_hint, told_so_far
 
     exercise = course.select([options.exercise])[0] if options.exercise else current(course)
-    print(told_so_far(course, exercise) if options.all else next_hint(course, exercise))
+    if options.function and options.function not in (places := [place for place, _ in exercise.hints]):
+        raise CourseError(f"{exercise.name} has hints for {', '.join(places)}.")
+    print(told_so_far(course, exercise) if options.all else next_hint(course, exercise, options.function))
     return 0
+
+
+def _recap(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.recap import part_of, recap
+
+    print(recap(course, part_of(course, options.part)))
+    return 0
+
+
+def _compare(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.compare import compare
+
+    compare(course, course.select([options.exercise])[0], open_console(options.plain))
+    return 0
+
+
+def _debug(options: argparse.Namespace, course: Course) -> int:
+    from autograder.loop.debug import run, write_example
+    from autograder.loop.hints import current
+
+    exercise = course.select([options.exercise])[0] if options.exercise else current(course)
+    path, said = write_example(course, exercise)
+    print(said, flush=True)
+    if path and options.no_run:
+        print(f"Open it in your editor, and run it: make debug EX={exercise.name}")
+    return run(course, path) if path and not options.no_run else 0
 
 
 def _reset(options: argparse.Namespace, course: Course) -> int:

@@ -1,4 +1,4 @@
-"""The commands that run what is built from the exercises: `model`, `train`, `alignment`, `capstone`, `tour`."""
+"""The commands that run what is built from the exercises, such as `model`, `train` and `capstone`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ PROJECTS = {
     "model": ("projects.smollm2", "fetch SmolLM2-135M-Instruct, for the final exercise"),
     "train": ("projects.train", "your own model learns Shakespeare"),
     "alignment": ("projects.alignment", "your own losses teach a small model what people prefer"),
+    "classify": ("projects.classify", "a real model learns to tell comedies, histories and tragedies apart"),
     "capstone": ("projects.capstone", "the real model in your own code"),
     "tour": ("projects.tour", "inside the real model, a picture at every step"),
 }

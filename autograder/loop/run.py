@@ -17,8 +17,9 @@ from autograder.course import Course, CourseError
 from autograder.loop import screen
 from autograder.loop.checker import Checker, CheckJob
 from autograder.loop.keys import read_keys, single_keys
+from autograder.loop.lessons import open_lesson
 from autograder.loop.state import load, save
-from autograder.loop.watch import Check, Picture, Quit, Warm, Watch, Wish
+from autograder.loop.watch import Check, Example, Lesson, Picture, Quit, Warm, Watch, Wish
 from autograder.reports.console import is_plain
 from autograder.submission import Submission, SubmissionError, read_submission
 
@@ -72,6 +73,10 @@ def _fulfil(wishes: list[Wish], session: Watch, checker: Checker, events: queue.
                 checker.warm(session.course.exercise(name))
             case Picture(name):
                 _in_background(_draw_picture, session.course, name, events)
+            case Lesson(name):
+                _in_background(_open_lesson, session.course, name, events)
+            case Example(name):
+                _in_background(_write_example, session.course, name, events)
             case Quit():
                 return False
     return True
@@ -129,7 +134,33 @@ def _draw_picture(course: Course, name: str, events: queue.SimpleQueue[Event]) -
             said = f"The picture could not be drawn: {lines[-1] if lines else 'the program ended early'}."
     except (OSError, subprocess.TimeoutExpired) as error:
         said = f"The picture could not be drawn: {error}."
-    events.put(lambda watch: watch.drawn(name, said))
+    events.put(lambda watch: watch.shown(name, said))
+
+
+def _open_lesson(course: Course, name: str, events: queue.SimpleQueue[Event]) -> None:
+    _, said = open_lesson(course, name)
+    events.put(lambda watch: watch.shown(name, said))
+
+
+def _write_example(course: Course, name: str, events: queue.SimpleQueue[Event]) -> None:
+    """In a process of its own, for the checker goes on."""
+    command = [sys.executable, "-P", "-m", "autograder", "debug", name, "--no-run"]
+    try:
+        ran = subprocess.run(
+            command,
+            cwd=course.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PICTURE_SECONDS,
+        )
+        said = ran.stdout.strip()
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = f"The example could not be written: {error}."
+    events.put(lambda watch: watch.written(name, said))
 
 
 def _redraw_when_resized(events: queue.SimpleQueue[Event]) -> None:

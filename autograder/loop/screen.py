@@ -11,15 +11,27 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.course import Course, holes
+from autograder.loop.recap import hard
 from autograder.loop.state import Memory, Standing, text_digest
 from autograder.loop.watch import Watch
 from autograder.reports.console import NARROW, has_unicode, is_plain
-from autograder.reports.terminal import MORE_TESTS, bar, count, file_of, mark, print_failures, print_tests, state
+from autograder.reports.terminal import (
+    MORE_TESTS,
+    bar,
+    count,
+    file_of,
+    mark,
+    print_failures,
+    print_passed,
+    print_tests,
+    state,
+)
 from autograder.submission import Submission
 from autograder.term.assignments import assignments, due, whole
 
 KEYS = {
-    "n": "next", "p": "previous", "l": "list", "h": "hint", "r": "run the picture", "t": "all tests", "q": "quit",
+    "n": "next", "p": "previous", "l": "list", "o": "lesson", "h": "hint", "d": "debug", "r": "run the picture",
+    "t": "all tests", "q": "quit",
 }  # fmt: skip
 
 
@@ -86,8 +98,13 @@ def print_course(console: Console, course: Course, memory: Memory, submission: S
     else:
         _print_table(console, course, memory, submission, at or following or "")
     console.print(f"{done}." if is_plain(console) else f"{bar(console, len(passed), len(course.names), 20)} {done}")
+    if course.core:
+        core = f"{len(set(course.core) & set(passed))} of {count(len(course.core), 'exercise')}"
+        console.print(f"Core path: {core}." if is_plain(console) else f"{_core_mark(console)} the core path: {core}")
     for line in _deadlines(course, passed):
         console.print(line, markup=False)
+    if most := hard(course, memory):
+        console.print(f"What was hard: {', '.join(most)}. Look back: make recap", markup=False)
     if following is None:
         console.print(f"[green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]")
     else:
@@ -134,11 +151,12 @@ def _print_exercise(console: Console, watch: Watch) -> None:
             console.print()
         if grade.status == "passed":
             console.print(f"[green]Passed.[/] You have built {escape(exercise.built)}.")
+            print_passed(console, grade)
             if watch.finished:
                 console.print(f"[bold green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]")
         else:
             print_failures(console, grade, whole=False)
-    for more in (watch.hint, watch.picture):
+    for more in (watch.hint, watch.example, watch.picture):
         if more:
             console.print(Text(f"\n{more}" if not plain else more, style="cyan"))
     if watch.checking and grade is not None and not plain:
@@ -193,8 +211,16 @@ def _print_table(console: Console, course: Course, memory: Memory, submission: S
             more += [f"builds on {based}" if based else ""]
             said = ", ".join([said, *filter(None, more)])
         columns = [based, points, attempts] if wide else []
-        table.add_row(arrow if name == at else "", f"[bold]{name}[/]" if name == at else name, *columns, said)
+        shown = f"[bold]{name}[/]" if name == at else name
+        if name in course.core:
+            shown += f" {_core_mark(console)}"
+        table.add_row(arrow if name == at else "", shown, *columns, said)
     console.print(table)
+
+
+def _core_mark(console: Console) -> str:
+    """What marks an exercise of the core path."""
+    return "[cyan]◆[/]" if has_unicode(console) else "*"
 
 
 def _told(course: Course, memory: Memory, submission: Submission, name: str) -> str:
@@ -204,6 +230,8 @@ def _told(course: Course, memory: Memory, submission: Submission, name: str) -> 
         facts.append(f"{standing.score:g} of {standing.max_score:g} points")
     if standing.attempts:
         facts.append(count(standing.attempts, "attempt"))
+    if name in course.core:
+        facts.append("on the core path")
     if course.exercise(name).builds_on:
         facts.append(f"builds on {' and '.join(course.exercise(name).builds_on)}")
     return ", ".join(facts)

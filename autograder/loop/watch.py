@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from autograder.course import Course, Exercise, holes
 from autograder.grades import ExerciseGrade
-from autograder.loop.hints import tell
+from autograder.loop.hints import tell, working_on
 from autograder.loop.state import Memory, text_digest
 from autograder.submission import Submission
 
@@ -34,11 +34,25 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """Please open an exercise's lesson."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """Please write an example that fails as a script."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Quit:
     """Please stop."""
 
 
-Wish = Check | Warm | Picture | Quit
+Wish = Check | Warm | Picture | Lesson | Example | Quit
 
 
 @dataclass
@@ -53,7 +67,8 @@ class Watch:
         trouble: a sentence, when the grader itself failed.
         news: what has just been built, and the like.
         hint: the hint that was asked for.
-        picture: what came of drawing.
+        picture: what came of drawing, or of opening the lesson.
+        example: what came of writing an example.
         checking: whether an answer is on its way.
         listing: whether the course is shown instead of the exercise.
         whole: whether all of the exercise's tests are shown, and not only the first to fix.
@@ -69,6 +84,7 @@ class Watch:
     news: str = ""
     hint: str = ""
     picture: str = ""
+    example: str = ""
     checking: bool = False
     listing: bool = False
     whole: bool = False
@@ -105,7 +121,7 @@ class Watch:
         changed = _changed(old, submission)
         others = [name for name in self.course.names if name in changed and name != self.at]
         if self.at in changed or changed - set(self.course.names):
-            self.news = self.picture = ""
+            self.news = self.picture = self.example = ""
             return self._check(goes_on=True, built=True)
         if len(others) == 1:
             return self._arrive(others[0], goes_on=True, built=True)
@@ -147,25 +163,38 @@ class Watch:
             case "t":
                 self.whole, self.listing = not self.whole, False
             case "h":
-                self.hint, self.listing = tell(self.memory, self.exercise), False
+                at = working_on(self.exercise, self.submission, self._lines())
+                self.hint, self.listing = tell(self.memory, self.exercise, at), False
             case "r":
                 self.picture, self.listing = "Drawing the picture ...", False
                 return [Picture(self.at)]
+            case "o":
+                self.listing = False
+                return [Lesson(self.at)]
+            case "d":
+                self.example, self.listing = "Writing an example that fails ...", False
+                return [Example(self.at)]
             case "q":
                 return [Quit()]
         return []
 
-    def drawn(self, name: str, said: str) -> list[Wish]:
-        """The picture is there, or could not be drawn."""
+    def shown(self, name: str, said: str) -> list[Wish]:
+        """The picture or the lesson is there, or could not be shown."""
         if name == self.at:
             self.picture = said
+        return []
+
+    def written(self, name: str, said: str) -> list[Wish]:
+        """The example is there, or there is none."""
+        if name == self.at:
+            self.example = said
         return []
 
     def _arrive(
         self, name: str, *, goes_on: bool = False, built: bool = False, news: str = "", listing: bool = False
     ) -> list[Wish]:
         self.at = self.memory.at = name
-        self.news, self.hint, self.picture, self.trouble = news, "", "", ""
+        self.news, self.hint, self.picture, self.example, self.trouble = news, "", "", "", ""
         self.grade, self.whole, self.listing = None, False, listing
         return self._check(goes_on=goes_on, built=built)
 
@@ -174,6 +203,14 @@ class Watch:
         self._goes_on, self._built, self.finished = goes_on, built, self.finished and not built
         self.checking = True
         return [Check(self._number, self.at)]
+
+    def _lines(self) -> list[int]:
+        """Where the exercise on the screen goes wrong, as far as the last answer says it."""
+        grade = self.grade
+        return [
+            *(place.line for place in (grade.places if grade else ())),
+            *(test.line for test in (grade.tests if grade else ()) if test.line),
+        ]
 
     def _next_open(self) -> str | None:
         """The next exercise that is not known to pass, after this one and then from the start."""

@@ -61,8 +61,10 @@ class Checking:
             raise
         places = [Place(*place) for place in question["places"]]
         tests = (replace(test, feedback=in_cells(test.feedback, name, places)) for test in grade.tests)
-        grade = replace(grade, tests=tuple(tests))
-        notes = [f"Not run in this notebook yet: the cells that define {_listing(absent)}."] if absent else []
+        notes = [in_cells(place.sentence, name, places) for place in grade.places]
+        grade = replace(grade, tests=tuple(tests), places=())
+        if absent:
+            notes.insert(0, f"Not run in this notebook yet: the cells that define {_listing(absent)}.")
         html, text = as_html(grade, grader.drawings, notes), as_text(grade, notes)
         return {"score": grade.score, "max_score": grade.max_score, "html": html, "text": text}
 
@@ -124,12 +126,14 @@ def in_cells(feedback: str, name: str, places: Sequence[Place]) -> str:
     """
 
     def cell(match: re.Match[str]) -> str:
-        number = int(match[1]) - 1
+        number = int(match[2]) - 1
         if not 0 <= number < len(places):
             return match[0]
-        return f"line {places[number].line} of cell [{places[number].cell}]"
+        return f"{match[1]}ine {places[number].line} of cell [{places[number].cell}]"
 
-    feedback = re.sub(rf"line (\d{{1,6}})(?: of {name}\.py|(?= still holds `)|(?=, `\.\.\.))", cell, feedback)
+    feedback = re.sub(
+        rf"\b([lL])ine (\d{{1,6}})(?: of {name}\.py|(?= still holds `)|(?=, `\.\.\.)|(?=, in `))", cell, feedback
+    )
     feedback = re.sub(rf"^{name}\.py\b", "Your notebook", feedback, flags=re.MULTILINE)
     return re.sub(rf"\b{name}\.py\b", "your notebook", feedback)
 

@@ -58,7 +58,9 @@ def _without_repetition(grade: ExerciseGrade) -> list[tuple[TestResult, str]]:
     seen: set[str] = set()
     told = []
     for test in grade.tests:
-        told.append((test, "" if test.feedback in seen else test.feedback))
+        printed = f"It printed:\n{test.printed}" if test.printed else ""
+        said = "" if test.feedback in seen else test.feedback
+        told.append((test, "\n".join(filter(None, (said, printed)))))
         seen.add(test.feedback)
     return told
 

@@ -49,12 +49,12 @@ def _exercise(exercise: ExerciseGrade, assignment: Assignment, now: datetime) ->
         status = exercise.status
         if status in ("passed", "failed"):
             status = "failed" if _fails(visible) else "passed"
-        return replace(exercise, tests=visible, status=status, hints=(), output="")
+        return replace(exercise, tests=visible, status=status, hints=(), places=(), output="")
     failed = [test for test in hidden if test.status != "passed"]
-    # Hints are found on the evidence of hidden tests too, and may say more than the tests themselves.
-    hints = exercise.hints if _fails(visible) else ()
+    # Hints and places are found on the evidence of hidden tests too, and may say more than the tests themselves.
+    hints, places = (exercise.hints, exercise.places) if _fails(visible) else ((), ())
     told = [_summed(hidden)] if tells == "count" else _first(hidden, failed)
-    return replace(exercise, tests=(*visible, *told), hints=hints)
+    return replace(exercise, tests=(*visible, *told), hints=hints, places=places)
 
 
 def _fails(tests: Sequence[TestResult]) -> bool:

@@ -45,6 +45,7 @@ def render(course: Course, entries: Sequence[Entry]) -> str:
         "output_format": "text",
         "stdout_visibility": "hidden",
         "tests": tests,
+        "extra_data": {"versions": dict(entry.grade.versions)},
     }
     if not entry.grade.graded:  # then Gradescope takes it as a failure of the autograder, and counts nothing
         result = {key: value for key, value in result.items() if key not in ("score", "tests")}

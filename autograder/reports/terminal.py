@@ -29,12 +29,19 @@ def print_check(console: Console, course: Course, grade: Grade) -> None:
     for note in grade.notes:
         console.print(f"[yellow]{markup(note)}[/]\n")
     for exercise in grade.exercises:
+        title = f"[bold]{escape(course.exercise(exercise.name).title)}[/] [dim]({exercise.name}.py)[/]"
+        if exercise.status == "passed" and any(test.printed for test in exercise.tests):
+            console.print(title)
+            print_passed(console, exercise)
+            console.print()
         if exercise.status not in ("passed", "not_started", "missing"):
-            console.print(f"[bold]{escape(course.exercise(exercise.name).title)}[/] [dim]({exercise.name}.py)[/]")
+            console.print(title)
             print_failures(console, exercise, whole=True)
             if not exercise.hints:
                 console.print(f"  [dim]For a hint: make hint EX={exercise.name}[/]")
             console.print()
+    for sentence in _hidden_faults(grade):
+        console.print(f"[yellow]{escape(sentence)}[/]\n")
     if is_plain(console):
         for exercise in grade.exercises:
             console.print(f"{exercise.name}: {state(exercise)}, {exercise.score:g} of {exercise.max_score:g} points.")
@@ -56,21 +63,36 @@ def print_failures(console: Console, exercise: ExerciseGrade, *, whole: bool) ->
     if exercise.carried_forward:
         names = " and ".join(exercise.carried_forward)
         console.print(f"  [dim]Checked with a right {escape(names)} in place of yours.[/]")
-    failed = [test for test in exercise.tests if test.status != "passed"]
+    failed = exercise.wrong
     if len({test.feedback for test in failed}) == 1 and exercise.status in ("error", "timeout", "crashed"):
         _print_indented(console, failed[0].feedback, 2)
     elif failed:
-        first, *rest = sorted(failed, key=lambda test: test.status != "failed")
-        console.print(f"  {mark(console, first.status)} {name(first.title)}")
-        _print_indented(console, first.feedback, 4)
+        waiting = [test for test in failed if test.line in exercise.holes]
+        real = [test for test in failed if test.line not in exercise.holes]
+        first, rest = real[0] if real else None, real[1:]
+        if first:
+            console.print(f"  {mark(console, first.status)} {name(first.title)}")
+            _print_indented(console, first.feedback, 4)
+            _print_printed(console, first)
         for test in rest if whole else ():
             console.print(f"  {mark(console, test.status)} {name(test.title)}{_short_reason(test, first)}")
+            _print_printed(console, test)
         if rest and not whole:
             console.print(f"  [dim]{len(rest)} more {'does' if len(rest) == 1 else 'do'} not pass yet.[/]")
+        if waiting:
+            _print_text(console, _not_finished(exercise, len(waiting)), 2)
     for place in exercise.places:
-        _print_text(console, place.sentence, 2, "yellow")
+        _print_text(console, terminal(place.sentence), 2, "yellow")
     for hint in exercise.hints:
         _print_text(console, terminal(f"Hint: {hint.text}"), 2, "cyan")
+
+
+def print_passed(console: Console, exercise: ExerciseGrade) -> None:
+    """What was printed in tests that pass."""
+    for test in exercise.tests:
+        if test.status == "passed" and test.printed:
+            console.print(f"  {mark(console, test.status)} {name(test.title)}")
+            _print_printed(console, test)
 
 
 def print_tests(console: Console, exercise: ExerciseGrade) -> None:
@@ -78,6 +100,7 @@ def print_tests(console: Console, exercise: ExerciseGrade) -> None:
     for test in exercise.tests:
         points = f"{test.score:g} of {test.max_score:g}"
         console.print(f"  {mark(console, test.status)} {name(test.title)} [dim]({points})[/]")
+        _print_printed(console, test)
 
 
 def print_grades(console: Console, grades: Sequence[Grade]) -> None:
@@ -202,14 +225,17 @@ def _next_step(course: Course, grade: Grade) -> str:
             continue
         if exercise.status == "missing":
             return f"[bold]Next:[/] {file} is not there. `git checkout {file}` brings it back."
-        if exercise.holes:
+        failed = exercise.wrong[0] if exercise.wrong else None
+        if exercise.holes and (exercise.status == "not_started" or failed is None or failed.line in exercise.holes):
             return f"[bold]Next:[/] open {file} at line {exercise.holes[0]} and fill the first hole."
         if exercise.status == "error":
             return f"[bold]Next:[/] make {file} load; what is wrong stands above."
         if exercise.status == "not_graded":
             return f"[bold]Next:[/] run it again: {exercise.name} was not graded, and {file} is not to blame."
-        failed = next(test for test in exercise.tests if test.status != "passed")
-        return f"[bold]Next:[/] {file}: {name(failed.title)}."
+        assert failed is not None  # it did not pass
+        line = exercise.places[0].line if exercise.places else failed.line
+        where = f"{file} at line {line}" if line else file
+        return f"[bold]Next:[/] {where}: {name(failed.title)}."
     if len(grade.exercises) == 1:
         return f"You have built {escape(course.exercise(grade.exercises[0].name).built)}. [dim]{MORE_TESTS}[/]"
     return f"[bold green]All done.[/] You have built it all. [dim]{MORE_TESTS}[/]"
@@ -241,8 +267,42 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _short_reason(test: TestResult, first: TestResult) -> str:
-    if test.feedback == first.feedback:
+def _hidden_faults(grade: Grade) -> Iterator[str]:
+    """The exercises that pass their own tests, and yet others fail with them and pass without."""
+    passed = {exercise.name for exercise in grade.exercises if exercise.status == "passed"}
+    for exercise in grade.exercises:
+        for base in exercise.carried_forward if exercise.status == "passed" else ():
+            if base in passed:
+                yield (
+                    f"{exercise.name} passes with a right {base}, and not with yours: something in {file_of(base)} is "
+                    "still wrong, though it passes its own tests."
+                )
+
+
+def _not_finished(exercise: ExerciseGrade, tests: int) -> str:
+    """All that is unfinished, in one sentence."""
+    names = [f"`{function}`" for function in exercise.unfinished] or [file_of(exercise.name)]
+    lines = [str(line) for line in exercise.holes]
+    where = f"line{'' if len(lines) == 1 else 's'} {listed(lines)}"
+    them = "it" if len(names) == 1 else "them"
+    return f"Not finished yet: {listed(names)} ({where}). {count(tests, 'test')} wait{'s' * (tests == 1)} for {them}."
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence lists them."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+def _print_printed(console: Console, test: TestResult) -> None:
+    """What the student's own code printed in a test."""
+    if test.printed:
+        _print_text(console, "It printed:", 4, "dim")
+        for line in terminal(test.printed).split("\n"):
+            _print_text(console, line, 6)
+
+
+def _short_reason(test: TestResult, first: TestResult | None) -> str:
+    if first and test.feedback == first.feedback:
         return " [dim](the same)[/]"
     return f"\n    [dim]{name(test.feedback.splitlines()[0])}[/]" if test.feedback else ""
 

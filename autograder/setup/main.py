@@ -60,6 +60,8 @@ def _set_up(root: Path, options: argparse.Namespace) -> None:
     extras = sorted({*before.extras, *options.extra})
     now = State(str(root), _digest(root), extras)
     fresh = not environment.folder.exists()
+    if fresh:
+        require_room(root, GIGABYTES)
     environment.prepare(options.this_python)
     if not fresh and environment.state() == now:
         return

@@ -41,7 +41,15 @@ _DOORS = (
 MARKER = ".nojekyll"  # GitHub Pages leaves folders that begin with `_` alone where this file is
 
 
-def build(course: Course, folder: Path, *, address: str = "", processes: int = 1, for_students: bool = False) -> None:
+def build(
+    course: Course,
+    folder: Path,
+    *,
+    address: str = "",
+    processes: int = 1,
+    for_students: bool = False,
+    level: str | None = None,
+) -> None:
     """Builds the site into a folder that is new, empty, or holds an earlier site.
 
     Args:
@@ -50,6 +58,7 @@ def build(course: Course, folder: Path, *, address: str = "", processes: int = 1
         address: the repository that students have, for links to Colab.
         processes: how many pictures are drawn at a time.
         for_students: leave out the pages that are for instructors and maintainers.
+        level: how much every exercise leaves open; as course.toml says for none.
 
     Raises:
         CourseError: the folder holds something else, or the course is not complete.
@@ -59,7 +68,7 @@ def build(course: Course, folder: Path, *, address: str = "", processes: int = 1
         raise CourseError(f"{folder} is not empty, and holds no site. Give a new folder.")
     with tempfile.TemporaryDirectory(prefix="site-") as work:
         sources, built = Path(work, "sources"), Path(work, "built")
-        _write_sources(course, sources, draw_all(course, processes), address, for_students)
+        _write_sources(course, sources, draw_all(course, processes), address, for_students, level)
         _run_sphinx(sources, built)
         for page in built.rglob("*.html"):
             page.write_text(_said(_read(page)), encoding="utf-8")
@@ -77,13 +86,13 @@ def build(course: Course, folder: Path, *, address: str = "", processes: int = 1
 
 
 def _write_sources(
-    course: Course, sources: Path, pictures: dict[str, Picture], address: str, for_students: bool
+    course: Course, sources: Path, pictures: dict[str, Picture], address: str, for_students: bool, level: str | None
 ) -> None:
     lessons = sources / "lessons"
     lessons.mkdir(parents=True)
     for exercise in course.exercises:
         name = exercise.name
-        text = stub(_read(course.solution(name)), exercise.level)
+        text = stub(_read(course.solution(name)), level or exercise.level)
         lesson = Lesson(course, exercise, text, pictures.get(name), address)
         (lessons / f"{name}.md").write_text(lesson.page(), encoding="utf-8")
         (lessons / f"{name}.py").write_text(text, encoding="utf-8")

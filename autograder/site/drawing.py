@@ -33,6 +33,8 @@ def as_svg(course: Course, address: Callable[[str], str]) -> str:
         *_boxes(course, corners, address),
     ]
     title = f"{len(course.names)} exercises in {len(parts)} parts; an arrow says that one uses what the other built."
+    if course.core:
+        title += f" The core path, {len(course.core)} of them, is framed in bold."
     return (
         f'<svg class="map" role="group" aria-label="{title}" viewBox="0 0 {width} {height}" '
         f'xmlns="http://www.w3.org/2000/svg">\n'
@@ -44,9 +46,10 @@ def as_svg(course: Course, address: Callable[[str], str]) -> str:
 def _boxes(course: Course, corners: dict[str, tuple[int, int]], address: Callable[[str], str]) -> Iterator[str]:
     for number, exercise in enumerate(course.exercises, 1):
         x, y = corners[exercise.name]
+        core = ' class="core"' if exercise.name in course.core else ""
         yield (
             f'<a href="{escape(address(exercise.name))}"><title>{escape(exercise.title)}: about {exercise.minutes} '
-            f'minutes</title><rect x="{x}" y="{y}" width="{BOX[0]}" height="{BOX[1]}" rx="6"/>'
+            f'minutes</title><rect{core} x="{x}" y="{y}" width="{BOX[0]}" height="{BOX[1]}" rx="6"/>'
             f'<text x="{x + 10}" y="{y + 22}">{number}. {escape(exercise.name)}</text></a>'
         )
 

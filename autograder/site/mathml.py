@@ -18,6 +18,8 @@ from sphinx.application import Sphinx
 from sphinx.util.osutil import ensuredir
 
 FONT = "STIXTwoMath.woff"
+# What a browser draws and no page writes: the root's sign, and the italics of single letters, Latin and Greek.
+_UNWRITTEN = {0x221A, 0x210E, *range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)}
 # The converter leaves no space after the name of a function, as in "log p".
 _FUNCTION = re.compile(r"(<mi>(?:log|exp|min|max|sin|cos)</mi>)(?!</m|<mo stretchy|<mo>&#x0*28;)")
 
@@ -57,7 +59,7 @@ def _write_font(app: Sphinx, exception: Exception | None) -> None:
         used |= {int(code, 16) for code in re.findall(r"&#x([0-9A-Fa-f]{2,6});", page.read_text("utf-8"))}
     target = Path(app.outdir, "_static", FONT)
     ensuredir(target.parent)
-    target.write_bytes(_subset(used | set(range(0x20, 0x7F)) | set(range(0x1D434, 0x1D468))))
+    target.write_bytes(_subset(used | set(range(0x20, 0x7F)) | _UNWRITTEN))
 
 
 def _subset(characters: set[int]) -> bytes:

@@ -19,7 +19,7 @@ from autograder.suites.compare import (
     assert_raises_value_error,
     assert_shape,
 )
-from autograder.suites.marks import points
+from autograder.suites.marks import points, rests_on
 from autograder.suites.strategies import arrays, seeds, tensors
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "assert_raises_value_error",
     "assert_shape",
     "points",
+    "rests_on",
     "seeds",
     "tensors",
 ]

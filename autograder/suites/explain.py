@@ -6,10 +6,14 @@ texts might carry the inputs out.
 
 from __future__ import annotations
 
+import ast
 import builtins
 import signal
+import traceback
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +23,7 @@ from autograder.declared import INPUTS_TEST
 from autograder.isolation.near.remote import Call, Failure, Remote, Stopped, StudentError
 from autograder.suites.compare import Mismatch, as_numpy, describe_kind
 from autograder.suites.differences import describe
+from autograder.suites.plugin import is_suite
 from autograder.suites.runner import Outcome
 from autograder.suites.shown import example, written
 
@@ -31,6 +36,7 @@ FORBIDDEN = {
     "read": "it tried to read a file that it does not need, and submissions see only Python's libraries",
     "system": "it asked the system for something that submissions are graded without",
 }
+SHOWN_CODE = 80  # of a suite's own
 SHOWN_LINE = 200  # characters of a line of a student's file
 _ENDINGS: dict[int, str] = {
     signal.SIGSEGV: "Python itself crashed (a segmentation fault)",
@@ -118,7 +124,7 @@ class Explainer:
             return str(error) if full else f"{self.name}.py gave nothing that the test can work with."
         if isinstance(error, Mismatch):
             difference = describe(error.got, error.expected, error.wrong, numbers=full)
-            made = "" if _is_result(call, error.got) else ", what the test makes of its result"
+            made = "" if is_result(call, error.got) else _compared(error, full)
             what = f", {error.what}" if error.what else made
             if not full:
                 kind = f": {error.kind}." if error.kind else f"{what} is not right."
@@ -233,7 +239,34 @@ class Explainer:
         return f" (line {line} of {file}{shown})"
 
 
-def _is_result(call: Call, got: object) -> bool:
+def _compared(error: Mismatch, full: bool) -> str:
+    """What a test holds against the expected where it is no call's result: as its own code has it, if short."""
+    made = ", what the test makes of its result"
+    frames = traceback.extract_tb(error.__traceback__) if full else []
+    suite = next((frame for frame in reversed(frames) if is_suite(Path(frame.filename))), None)
+    said = _argument(suite.filename, suite.lineno or 0) if suite else ""
+    return f"{made} (`{said}`)" if 0 < len(said) <= SHOWN_CODE else made
+
+
+@lru_cache(maxsize=256)
+def _argument(file: str, line: int) -> str:
+    """The first argument of the comparison in a line of a suite."""
+    try:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return ""
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id.startswith("assert_")
+        and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    return ast.unparse(calls[-1].args[0]) if calls and calls[-1].args else ""
+
+
+def is_result(call: Call, got: object) -> bool:
     """Whether what was compared is what the call returned, or a part of it, and not something made of that."""
     parts = call.value if isinstance(call.value, (list, tuple)) else ()
     return got is None or _equal(got, call.value) or any(_equal(got, part) for part in parts[:10])

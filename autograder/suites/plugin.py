@@ -123,6 +123,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Loads the course and makes a fixture of each exercise."""
     config.addinivalue_line("markers", "points(worth, title): what a test is worth and what students call it")
+    config.addinivalue_line("markers", "rests_on(*sentences): where the exercise says what a hidden test asks for")
     course = load_course(config.rootpath)
     config.stash[COURSE] = course
     if str(course.support) not in sys.path:

@@ -1,5 +1,7 @@
 """What the tests of the grader share: one warm worker, one grader, and files made on the fly."""
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,3 +47,18 @@ def solution(course: Course) -> Callable[[str], str]:
 def grade_softmax(grader: Grader, course: Course) -> Callable[[str], ExerciseGrade]:
     """Grades a text as `softmax`."""
     return lambda source: grader.grade_exercise(Submission("test", {"softmax": source}), course.exercise("softmax"), ())
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core, from npm."""
+    if not shutil.which("npm"):
+        pytest.skip("npm brings axe-core, and it is not installed")
+    folder = tmp_path_factory.mktemp("axe")
+    packed = subprocess.run(
+        ["npm", "pack", "--silent", "axe-core@4.10.3"], cwd=folder, capture_output=True, check=False, timeout=120
+    )
+    if packed.returncode != 0:
+        pytest.skip("the npm registry does not answer")
+    subprocess.run(["tar", "xzf", "axe-core-4.10.3.tgz", "package/axe.min.js"], cwd=folder, check=True)
+    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")

@@ -143,7 +143,8 @@ def test_json_is_the_fixed_form_and_comes_back(grader, solution):
     """The keys that outside tools rely on, and nothing lost in them."""
     grade = grader.grade(Submission("ada", {"softmax": solution("softmax")}))
     data = json.loads(json.dumps(as_json(grade)))
-    assert set(data) == {"submission", "score", "max_score", "protection", "notes", "exercises"}
+    assert data["format"] == 2
+    assert set(data) == {"format", "submission", "score", "max_score", "protection", "notes", "exercises"}
     exercise = data["exercises"][0]
     assert set(exercise) == {
         "name",

@@ -7,11 +7,11 @@ import pytest
 
 from autograder.authoring.coverage import Coverage, coverage
 from autograder.authoring.skeleton import stub, with_one_hole
-from autograder.course import LEVELS, CourseError, counted, load_course, untouched
+from autograder.course import LEVELS, Budget, CourseError, Exercise, counted, load_course, place_of, untouched
 from autograder.isolation.near.worker import start_worker
-from autograder.loop.hints import current, next_hint, told_so_far
+from autograder.loop.hints import current, next_hint, tell, told_so_far
 from autograder.loop.reset import fresh_text, reset
-from autograder.loop.state import load, save
+from autograder.loop.state import Memory, load, save
 from autograder.stubs import is_untouched
 
 SOLUTION = '''\
@@ -123,13 +123,38 @@ def test_hints_for_where_one_is_and_once_more(released):
     assert current(released).name == "softmax"
     softmax = released.exercise("softmax")
     assert "no hint" in told_so_far(released, softmax)
-    assert "Hint 1 of" in next_hint(released, softmax)
+    assert "Hint 1 of 2 for softmax" in next_hint(released, softmax)
     assert "ALL=1" in next_hint(released, softmax)
     assert told_so_far(released, softmax).count("Hint ") == 2
+    assert "Hint 1 of 2 for log_softmax" in next_hint(released, softmax, "log_softmax")
+    path = released.stub("softmax")
+    before, function, after = fresh_text(released, "softmax", "guided").partition("def log_softmax")
+    path.write_text(before.replace("# FINISH ME", "# done") + function + after, encoding="utf-8")
+    assert "Hint 2 of 2 for log_softmax" in next_hint(released, softmax)  # it is where the first hole is now
     memory = load(released)
     memory.of("softmax").status = "passed"
     save(released, memory)
     assert current(released).name == "attention"
+
+
+def test_where_a_line_is():
+    """The function and its classes, by the indentation alone: a text that is half typed has them too."""
+    lines = SOLUTION.splitlines()
+    place = {place_of(SOLUTION, number): number for number, line in enumerate(lines, 1) if "FINISH ME" in line}
+    assert list(place) == ["first", "Thing.last"]
+    assert place_of(SOLUTION + "def (:\n", lines.index("        self.size = 1") + 1) == "Thing.__init__"
+    assert place_of(SOLUTION, 1) == place_of(SOLUTION, 999) == ""
+
+
+def test_hints_of_a_function_of_its_class_and_of_another():
+    """A class has hints for all that is in it; whose hints are all read hears the last again, and others their next."""
+    names = {"title": "", "part": "", "builds_on": (), "minutes": 1, "difficulty": 1, "built": "", "libraries": ()}
+    hints = (("Thing", ("a", "b")), ("first", ("c",)))
+    exercise, memory = Exercise("x", hints=hints, budget=Budget(), memory_mib=1, **names), Memory()
+    assert [tell(memory, exercise, "Thing.last").splitlines()[0][-1] for _ in range(3)] == ["a", "b", "b"]
+    assert tell(memory, exercise).endswith("c")
+    assert tell(memory, exercise, "nowhere").endswith("c")
+    assert memory.of("x").hints == {"Thing": 2, "first": 1}
 
 
 def test_one_hole_at_a_time():

@@ -2,7 +2,20 @@
 
 import re
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autograder.diagnosis.footprints import Footprints, footprint, hidden_key, written
+from autograder.diagnosis.traced import Key, RightlyMade, step_of
+
+KEY = Key("softmax", "largest", "value")
+
+
+def step(value, key=KEY):
+    """A step of a submission that gave a value."""
+    return step_of(52, KEY, value, key)
 
 
 @pytest.mark.parametrize(
@@ -60,3 +73,43 @@ def test_code_that_lies_about_its_steps_misleads_its_author_alone(grade_softmax)
     grade = grade_softmax(source)
     assert grade.status == "failed"
     assert grade.places == ()
+
+
+@given(st.floats(-1e12, 1e12), st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float64]))
+def test_a_footprint_knows_the_right_value_and_no_other(number, seed, dtype):
+    """However it is rounded: the grids keep right numbers away from every border."""
+    random = np.random.default_rng(seed)
+    right = (number + random.normal(size=(2, 3))).astype(dtype)
+    noise = (1 + 4 * np.finfo(dtype).eps * random.uniform(-1, 1, right.shape)).astype(dtype)
+    known = footprint(step(right), "call")
+    assert known.is_as(step(right * noise, known.key))
+    assert not known.is_as(step(right.T.copy(), known.key)) or np.allclose(right.T.ravel(), right.ravel())
+    assert not known.is_as(step(right + 0.01 * np.abs(right).max(), known.key)) or not number
+    assert known.has_shape_of(step(right + 1, known.key))
+    assert not known.has_shape_of(step(right[:, :2], known.key))
+    assert not known.has_kind_of(step(right.astype(np.int64), known.key))
+
+
+def test_nothing_can_be_read_off_a_footprint():
+    """Neither names nor values nor lines; and so little of a hash is there that other numbers have it, too."""
+    right = [step(np.array([3.25, -17.5])), step("a secret text"), step(True)]
+    told = str(written({"call": RightlyMade(right)}, [KEY], ["largest = np.max(scores, axis=axis)"]))
+    for secret in ("softmax", "largest", "3.25", "17.5", "secret", "np.max", "True"):
+        assert secret not in told
+    known = footprint(step(3.25), "call")
+    others = [n for n in np.geomspace(1e-3, 1e9, 2**19) if known.is_as(step(float(n), known.key))]
+    assert any(abs(other - 3.25) > 0.01 for other in others)
+
+
+def test_footprints_come_back_as_they_were_written():
+    """Calls, points and lines; what is not there is not known."""
+    right = [step(np.arange(4.0)), step([1, 2])]
+    read = Footprints(written({"call": RightlyMade(right, True)}, [KEY], ["x = 1"]))
+    assert read.knows("call")
+    assert not read.knows("another")
+    assert read.has_line("x = 1")
+    assert not read.has_line("x = 2")
+    assert read.points() == [hidden_key(KEY)]
+    made = read._made("call")
+    assert made.raised
+    assert made.steps == [footprint(one, "call") for one in right]

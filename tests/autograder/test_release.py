@@ -99,17 +99,22 @@ def test_the_same_bytes_again(released, small_course, tmp_path):
 
 
 def test_mistakes_are_named_without_the_answers(released, small_course, worker):
-    """For every known mistake a release gives the hints that the full course gives."""
+    """For every known mistake a release gives the hints and the places that the full course gives."""
     course, name = load_course(released), "softmax"
     graders = [Grader.start(c, c.select([name]), VISIBLE, worker, locked=False) for c in (small_course, course)]
-    named = 0
+    named = located = same = 0
     for mistake in known_mistakes(small_course, name):
         submission = Submission("student", {name: mistake.source})
         full, ours = (grader.grade(submission).exercises[0] for grader in graders)
         assert ours.hints == full.hints, mistake.id
         assert ours.tests == full.tests
         named += bool(ours.hints)
+        located += bool(full.places)
+        same += bool(full.places) and [(p.line, p.name) for p in ours.places] == [(p.line, p.name) for p in full.places]
+        assert not any(re.search(r"should be [-\d\[]", place.text) for place in ours.places)
     assert named >= 10
+    assert located >= 30
+    assert same >= located - 1
 
 
 def test_check_works_in_a_release(released, small_course, tmp_path):

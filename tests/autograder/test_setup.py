@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -214,8 +215,9 @@ def test_control_c(home, tmp_path):
             f"sys.exit(main(['--torch-index', 'cuda'], Path({str(home)!r})))"
         )
         process = subprocess.Popen(
-            [sys.executable, "-c", code], env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True
-        )
+            [sys.executable, "-c", code], env=environment, stdout=-1, stderr=-1, text=True, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` has it ignored
+        )  # fmt: skip
         connection, _ = silent.accept()  # pip asks, and waits
         os.killpg(process.pid, 2)
         _, error = process.communicate(timeout=60)
@@ -268,6 +270,15 @@ def test_the_disk_is_full(tmp_path):
         require_room(tmp_path, 1e9)
     said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
     assert "is full. Make room" in explain(said, tmp_path, "3.12")
+
+
+def test_no_environment_is_begun_where_it_will_not_fit(home, monkeypatch, capsys):
+    """Said before `.venv` is made: what fails in the middle of that says nothing of the disk."""
+    shutil.rmtree(home / ".venv")
+    monkeypatch.setattr("autograder.setup.main.GIGABYTES", 1e9)
+    assert main([], home) == 1
+    assert "Make room there" in capsys.readouterr().err
+    assert not (home / ".venv").exists()
 
 
 def older_python():

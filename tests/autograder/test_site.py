@@ -1,11 +1,17 @@
-"""The course as pages: built for real, read in a real browser, and searched for what must not be in it."""
+"""The course as pages: built for real, read in a real browser, and searched for what must not be in it.
 
+`SITE_WHOLE=1` takes the whole course, `SITE_SCREENSHOTS=DIR` keeps what it looked like; CI does both.
+"""
+
+import base64
 import functools
 import http.server
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,19 +21,23 @@ import pytest
 from course_copy import copy_course
 from secret_lines import secrets
 
-from autograder.course import CourseError
+from autograder.authoring.release import release
+from autograder.course import CourseError, load_course
+from autograder.loop.lessons import open_lesson
 from autograder.site.build import MARKER, build
 from autograder.site.lessons import colab
 from autograder.site.mathml import as_mathml
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 NAMES = ("softmax", "attention", "positional_encoding")  # pictures that need no PyTorch
 
 
 @pytest.fixture(scope="session")
 def course(tmp_path_factory):
     """A course of a few exercises, and the docs of the whole."""
+    if os.environ.get("SITE_WHOLE"):
+        return load_course(ROOT)
     copy = copy_course(tmp_path_factory.mktemp("site") / "course", list(NAMES))
     shutil.copy(ROOT / "SECURITY.md", copy.root)
     return copy
@@ -122,10 +132,60 @@ def test_no_secret_is_in_any_page(course, site):
                 assert line.encode() not in data, (path, line)
 
 
+@pytest.fixture(scope="session")
+def released(course, tmp_path_factory):
+    """A release of the course with its pages; without fingerprints, which are tested elsewhere."""
+    folder = tmp_path_factory.mktemp("released") / "students"
+
+    def pages(course, address, folder):
+        build(course, folder, address=address, processes=2, for_students=True, level="open")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autograder.authoring.release._fingerprints", lambda course, processes, said: {})
+        release(course, folder, 1, url="https://github.com/Ada/llm.git", level="open", pages=pages)
+    return folder
+
+
+def test_a_release_has_the_lessons(released):
+    """At the release's own level, what is for students alone, and a workflow that publishes it from one repository."""
+    text = (released / "pages" / "lessons" / "softmax.html").read_text(encoding="utf-8")
+    assert "# FINISH ME: the whole function" in re.sub(r"<[^>]*>", "", text)
+    assert "https://colab.research.google.com/github/Ada/llm/blob/HEAD/notebooks/softmax.ipynb" in text
+    assert {path.name for path in (released / "pages").glob("*.html")} == {
+        "index.html", "glossary.html", "inside.html", "projects.html", "search.html"
+    }  # fmt: skip
+    workflow = (released / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8")
+    assert "github.repository == 'Ada/llm'" in workflow
+    assert "https://ada.github.io/llm/ has the same" in (released / "README.md").read_text(encoding="utf-8")
+    found, said = open_lesson(load_course(released), "softmax")
+    assert found
+    assert "softmax.html" in said
+
+
+def test_no_secret_is_in_a_release_with_pages(course, released):
+    """The same search over the pages that students get, with less that is public."""
+    public = [path.read_text(encoding="utf-8") for path in (released / "tests").rglob("*.py")]
+    public += [path.read_text(encoding="utf-8") for path in (released / "docs").glob("*.md")]
+    hidden = [line for line in secrets(course) if not any(line in text for text in public)]
+    assert len(hidden) > 150
+    for path in (released / "pages").rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            for line in hidden:
+                assert line.encode() not in data, (path, line)
+
+
+def test_the_workflows_that_publish_and_check(released):
+    """GitHub's own schema accepts them."""
+    check = [Path(sys.executable).parent / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run([*check, *(released / ".github" / "workflows").iterdir()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
 def test_pictures_carry_no_metadata(site):
     """Neither a program's name nor a time: only what a PNG cannot do without."""
     pictures = list((site / "_images").glob("*.png"))
-    assert len(pictures) == len(NAMES)
+    assert len(pictures) >= len(NAMES)
     for picture in pictures:
         data, at, kinds = picture.read_bytes(), 8, set()
         while at < len(data):
@@ -185,6 +245,15 @@ def test_formulas():
     assert "<mspace" not in as_mathml(r"\log(p)", block=False)
 
 
+def test_the_font_has_what_browsers_draw_unasked(site):
+    """The root's sign stands in no page's text, nor do the italics that a single letter becomes."""
+    from fontTools.ttLib import TTFont
+
+    assert "<msqrt>" in (site / "lessons" / "attention.html").read_text(encoding="utf-8")
+    drawn = TTFont(site / "_static" / "STIXTwoMath.woff").getBestCmap()
+    assert {0x221A, 0x1D465, 0x210E, 0x1D70B} <= drawn.keys()  # √, and x, h and π in italics
+
+
 @pytest.fixture(scope="session")
 def browser(site):
     """Chromium on the site, served from this machine."""
@@ -232,6 +301,69 @@ def test_every_page_in_a_browser(browser, pages, tmp_path):
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.fixture(scope="session")
+def shots(tmp_path_factory):
+    """Where screenshots go."""
+    kept = os.environ.get("SITE_SCREENSHOTS")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("shots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+SEEN = ("index.html", "lessons/softmax.html", "lessons/llama_block.html", "lessons/dpo_loss.html", "glossary.html")
+
+
+def test_what_it_looks_like(browser, site, shots):
+    """A picture each of some pages on a desk and on a phone, by day and by night, for people to look at."""
+    driver, home = browser
+    for name in (name for name in SEEN if (site / name).is_file()):
+        for where, width, height, theme in (("desk", 1280, 900, "light"), ("night", 1280, 900, "dark"),
+                                            ("phone", 360, 740, "light")):  # fmt: skip
+            size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": where == "phone"}
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            driver.get(home + name)
+            driver.execute_script(f"document.body.dataset.theme = '{theme}'")
+            picture = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": False})["data"]
+            file = shots / f"{Path(name).stem}-{where}.png"
+            file.write_bytes(base64.b64decode(picture))
+            assert file.stat().st_size > 10_000, file  # an empty page is smaller
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+# What a reader of paper cannot use, and what would be cut off at the paper's edge.
+USELESS = ".sidebar-drawer, .toc-drawer, .mobile-header, .content-icon-container, .related-pages, .back-to-top"
+ON_PAPER = f"""
+const shown = element => element.offsetParent !== null && element.getBoundingClientRect().width > 0;
+const seen = [...document.querySelectorAll({USELESS!r})].filter(shown).map(element => element.className);
+const cut = [...document.querySelectorAll("pre, .formula, figure, table, .map-frame")]
+    .filter(element => shown(element) && element.scrollWidth > element.clientWidth + 1)
+    .map(element => element.outerHTML.slice(0, 80));
+return [seen, cut];
+"""
+
+
+def test_on_paper(browser, pages, shots):
+    """Printed on A4, a page has its text in full, dark on white, and nothing to click."""
+    driver, home = browser
+    # A4 within its margins
+    paper = {"width": 700, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", paper)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    for name in pages:
+        driver.get(home + name)
+        driver.execute_script("document.body.dataset.theme = 'dark'")
+        seen, cut = driver.execute_script(ON_PAPER)
+        assert seen == [], name
+        assert cut == [], name
+        color = driver.execute_script("return getComputedStyle(document.querySelector('article')).color")
+        assert sum(map(int, re.findall(r"\d+", color)[:3])) < 250, (name, color)
+        if name in SEEN:
+            pdf = driver.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})["data"]
+            (shots / f"{Path(name).stem}.pdf").write_bytes(base64.b64decode(pdf))
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_the_search_finds_a_lesson(browser):
     """Without a server: the index lies beside the pages."""
     from selenium.webdriver.common.by import By
@@ -243,26 +375,11 @@ def test_the_search_finds_a_lesson(browser):
     assert any("softmax" in link.get_attribute("href") for link in found)
 
 
-@pytest.fixture(scope="session")
-def axe(tmp_path_factory):
-    """axe-core, from npm."""
-    if not shutil.which("npm"):
-        pytest.skip("npm brings axe-core, and it is not installed")
-    folder = tmp_path_factory.mktemp("axe")
-    packed = subprocess.run(
-        ["npm", "pack", "--silent", "axe-core@4.10.3"], cwd=folder, capture_output=True, check=False, timeout=120
-    )
-    if packed.returncode != 0:
-        pytest.skip("the npm registry does not answer")
-    subprocess.run(["tar", "xzf", "axe-core-4.10.3.tgz", "package/axe.min.js"], cwd=folder, check=True)
-    return (folder / "package" / "axe.min.js").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(browser, axe, theme):
+def test_axe_finds_nothing(browser, axe, theme, course):
     """Readable for everyone: contrast, names, order and landmarks, in the light and in the dark."""
     driver, home = browser
-    for name in ("index.html", "glossary.html", "site.html", *(f"lessons/{name}.html" for name in NAMES)):
+    for name in ("index.html", "glossary.html", "site.html", *(f"lessons/{name}.html" for name in course.names)):
         driver.get(home + name)
         driver.execute_script(f"document.body.dataset.theme = '{theme}'")
         driver.execute_script(axe)

@@ -3,8 +3,10 @@
 import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
@@ -72,6 +74,25 @@ def test_the_lock_shows_what_moved(monkeypatch):
     old = "# old\na==1\nb==1 ; python_full_version < '3.12'\nb==2 ; python_full_version >= '3.12'\nc==1\n"
     new = "# new\na==1\nb==1 ; python_full_version < '3.12'\nb==3 ; python_full_version >= '3.12'\nd==1\n"
     assert moved(old, new) == ["b: 1 and 2 -> 1 and 3", "c: 1 -> gone", "d: new -> 1"]
+
+
+def test_the_weekly_workflow_asks_what_there_is(monkeypatch):
+    """It resolves with the same program, for the oldest and the newest versions, without what holds PyTorch back."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "newest.yml").read_text(encoding="utf-8"))
+    job = workflow["jobs"]["tests"]
+    runs = [step["run"] for step in job["steps"] if "run" in step]
+    assert "python tools/upgrade.py --no-proof --resolution ${{ matrix.resolution }}" in runs
+    assert "sed -i '/^constraint-dependencies/d' pyproject.toml" in runs
+    assert re.search(r"^constraint-dependencies", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    import upgrade
+
+    asked = []
+    monkeypatch.setattr(upgrade.subprocess, "run", lambda command, **_: asked.append(command) or done)
+    done = SimpleNamespace(returncode=0, stdout="torch==2.6.0\nnvidia-nccl-cu12==2.2\n")
+    for resolution in job["strategy"]["matrix"]["resolution"]:
+        assert upgrade.resolve(resolution=resolution) == f"{upgrade.HEADER}torch==2.6.0\n"
+    assert [command[command.index("--resolution") + 1] for command in asked] == ["highest", "lowest-direct"]
 
 
 def test_nothing_uses_a_name_that_goes():

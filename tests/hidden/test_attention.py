@@ -11,7 +11,7 @@ import scipy.special
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.suites import Mismatch, assert_close, assert_dtype, assert_equal, assert_shape, points, seeds
+from autograder.suites import Mismatch, assert_close, assert_dtype, assert_equal, assert_shape, points, rests_on, seeds
 from autograder.suites.compare import describe_kind
 
 # Queries, keys, features and features of a value: no two alike, but also as many queries as keys, and all alike.
@@ -62,6 +62,7 @@ def assert_mixed(mixture, weights, value, terms):
 
 
 @points(0.5, "The weights are the softmax of the plain dot products")
+@rests_on("w_n = softmax(previous_state @ hidden_states^T)")
 @given(seed=seeds(), sizes=st.sampled_from([(3, 5, 8), (6, 4, 9), (1, 3, 8), (4, 1, 2), (4, 4, 4)]))
 def test_dot_product_weights(attention, seed, sizes):
     """Row i holds previous state i's weights over all hidden states: the softmax of its dot products, not scaled."""
@@ -71,6 +72,7 @@ def test_dot_product_weights(attention, seed, sizes):
 
 
 @points(0.5, "The context mixes the hidden states by these weights")
+@rests_on("c_t = w_n @ hidden_states")
 @given(seed=seeds(), sizes=st.sampled_from([(3, 5, 8), (6, 4, 9), (1, 3, 8)]))
 def test_dot_product_context(attention, seed, sizes):
     """Row i of the context is the sum of all hidden states, each times the weight that previous state i gives it."""
@@ -81,6 +83,7 @@ def test_dot_product_context(attention, seed, sizes):
 
 
 @points(0.5, "The causal mask is right for every length, and boolean")
+@rests_on("Booleans `[seq_len, seq_len]`, True on and below the diagonal.")
 def test_causal_masks(attention):
     """Position i may attend the positions up to its own and none after; True and False say so, not numbers."""
     for length in (1, 2, 3, 5, 8, 300):
@@ -90,6 +93,7 @@ def test_causal_masks(attention):
 
 
 @points(0.5, "The scores are divided by √d_k")
+@rests_on("weights = softmax(query @ key^T / sqrt(d_k))")
 @given(seed=seeds(), sizes=st.sampled_from(SIZES))
 def test_scaled_weights(attention, seed, sizes):
     """The scores are divided by √d_k once; d_k is the length of a query, not of a value, and not the number of keys."""
@@ -99,6 +103,7 @@ def test_scaled_weights(attention, seed, sizes):
 
 
 @points(0.5, "Every item of a batch attends to itself alone")
+@rests_on("is any number of leading axes (a batch, heads)", "None lets every query attend every key")
 @given(seed=seeds(), batch=BATCHES, sizes=st.sampled_from(SIZES))
 def test_batches(attention, seed, batch, sizes):
     """The leading axes, a batch or heads, stay as they are: only the last two of the keys change places.
@@ -113,6 +118,7 @@ def test_batches(attention, seed, batch, sizes):
 
 
 @points(0.5, "The output mixes the values by these weights")
+@rests_on("output = weights @ value")
 @given(
     seed=seeds(), batch=st.one_of(st.just(()), BATCHES), sizes=st.sampled_from([(4, 3, 8, 5), (5, 5, 8, 3), (3,) * 4])
 )
@@ -125,6 +131,7 @@ def test_output(attention, seed, batch, sizes):
 
 
 @points(0.5, "Where the mask is False, the weight is exactly 0, and the rest sum to 1")
+@rests_on("its weight is exactly 0, and the others share the whole")
 @given(seed=seeds(), sizes=st.sampled_from([(4, 6), (5, 3), (4, 4)]))
 def test_mask(attention, seed, sizes):
     """True means that this query may attend this key. The keys that are left share the whole by their own scores."""
@@ -142,6 +149,7 @@ def test_mask(attention, seed, sizes):
 
 
 @points(0.5, "A mask may have fewer axes than the scores, or axes of length 1")
+@rests_on("booleans that broadcast to `[..., T_q, T_k]`")
 @given(seed=seeds(), shape=st.sampled_from([(5,), (1, 5), (4, 5), (3, 1, 5), (2, 1, 1, 5), (1, 3, 4, 5), (2, 3, 4, 5)]))
 def test_mask_broadcasts(attention, seed, shape):
     """The mask broadcasts to the scores: one row for all queries, or one mask for all heads, is enough."""
@@ -154,6 +162,7 @@ def test_mask_broadcasts(attention, seed, shape):
 
 
 @points(0.5, "A masked key has weight 0 even if it would win by far")
+@rests_on("A masked key has weight exactly 0.")
 @given(seed=seeds())
 def test_masked_key_with_a_large_score(attention, seed):
     """However high a masked key's score is, and however low all others, the key must not take part in the softmax."""
@@ -172,6 +181,7 @@ def test_masked_key_with_a_large_score(attention, seed):
 
 
 @points(0.5, "Large dot products do not overflow")
+@rests_on("Dot products of long vectors may be in the thousands")
 def test_large_scores(attention):
     """Dot products of long vectors are large, of either sign. Your softmax is made for that: use it."""
     ones = np.ones((1, 4))
@@ -188,6 +198,7 @@ def test_large_scores(attention):
 
 
 @points(0.5, "float16, float32 and float64 stay what they are")
+@rests_on("Floating dtypes are kept")
 def test_dtypes_are_kept(attention):
     """Every result has the dtype of the inputs: a root or a mask in float64 must not widen a float32 model."""
     for dtype in (np.float16, np.float32, np.float64):
@@ -204,6 +215,7 @@ def test_dtypes_are_kept(attention):
 
 
 @points(0.5, "Whole numbers are computed as floats")
+@rests_on("integers are computed as floats")
 def test_integers(attention):
     """Vectors of integers are vectors too: weights and mixtures are floating-point arrays."""
     query, key = np.array([[2], [0], [-1]]), np.array([[1], [-2], [3], [0]])

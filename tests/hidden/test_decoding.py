@@ -27,10 +27,11 @@ from autograder.suites import (
     assert_raises_value_error,
     assert_shape,
     points,
+    rests_on,
     seeds,
 )
 
-SHAPES = st.sampled_from([(9,), (1, 5), (4, 7), (2, 3, 8), (3, 1, 2, 6), (2, 150)])
+SHAPES = st.sampled_from([(9,), (1, 5), (4, 7), (2, 3, 8), (3, 1, 2, 6), (2, 150), (5, 5), (4, 4, 4), (1,), (2, 1)])
 DTYPES = st.sampled_from([torch.float32, torch.float64])
 
 
@@ -87,6 +88,7 @@ def drawn(ids, shape):
 
 
 @points(0.5, "Temperature: every logit is divided by it")
+@rests_on("divides the logits (Ackley, Hinton & Sejnowski 1985)", "integers are computed as floats")
 @given(seed=seeds(), shape=SHAPES, dtype=DTYPES, temperature=st.floats(0.05, 20.0))
 def test_temperature_values(decoding, seed, shape, dtype, temperature):
     """The result is new logits, not probabilities: each one divided by the temperature, be it below 1 or above."""
@@ -99,6 +101,7 @@ def test_temperature_values(decoding, seed, shape, dtype, temperature):
 
 
 @points(0.75, "Top-k: each row keeps its own k largest logits")
+@rests_on("the logits that stay are as they were, and the others are `-inf`")
 @given(seed=seeds(), shape=SHAPES, dtype=DTYPES, more=st.integers(0, 100))
 def test_top_k_values(decoding, seed, shape, dtype, more):
     """A row keeps its own k largest logits, exactly as they were; every other becomes -inf, no other number."""
@@ -107,14 +110,18 @@ def test_top_k_values(decoding, seed, shape, dtype, more):
 
 
 @points(0.5, "Top-k: whoever ties with the k-th stays")
+@rests_on("Ties with the k-th stay as well")
 @given(seed=seeds(), k=st.integers(1, 6))
 def test_top_k_ties(decoding, seed, k):
     """Equal logits have equal rights: a token with the same logit as the k-th stays too, so more than k may."""
     logits = torch.randint(-2, 3, (3, 4, 6), generator=torch.Generator().manual_seed(seed)).float()
     assert_equal(decoding.top_k_filter(logits, k), row_by_row(logits, lambda row: largest(row, k)))
+    close = torch.tensor([1.0, 1.0 + 2**-23, 1.0, 2.0])  # neighbors in float32 are no tie
+    assert_equal(decoding.top_k_filter(close, 2), torch.tensor([-math.inf, 1.0 + 2**-23, -math.inf, 2.0]))
 
 
 @points(0.25, "Top-k: a k beyond the vocabulary keeps all")
+@rests_on("from V on, all tokens stay")
 def test_top_k_beyond_the_vocabulary(decoding):
     """A row has only V logits. A k larger than V is no error: then all of them stay."""
     logits = normal(3, (2, 5))
@@ -123,6 +130,7 @@ def test_top_k_beyond_the_vocabulary(decoding):
 
 
 @points(1, "Top-p: each row keeps the smallest set that reaches p")
+@rests_on("The token whose probability takes the sum to p stays; so does always the first.")
 @given(seed=seeds(), shape=SHAPES, dtype=DTYPES, p=st.floats(0.05, 0.99), spread=st.sampled_from([0.5, 2.0]))
 def test_top_p_values(decoding, seed, shape, dtype, p, spread):
     """From the most probable token down, tokens stay until they hold p together, the one that reaches it included."""
@@ -134,6 +142,7 @@ def test_top_p_values(decoding, seed, shape, dtype, p, spread):
 
 
 @points(0.5, "Top-p: never empty, and p = 1 keeps all")
+@rests_on("Keeps the smallest set of most probable tokens that together hold the probability p")
 def test_top_p_edges(decoding):
     """However small p is, the most probable token stays; with p = 1 all do. And no logit is too large for a softmax."""
     logits = normal(8, (3, 2, 7), spread=1.0)
@@ -144,9 +153,15 @@ def test_top_p_edges(decoding):
     large = torch.tensor([[900.0, 1000.0, 999.0, -1000.0], [-5000.0, -5001.0, -5002.0, -5000.5]])
     expected = torch.tensor([[-math.inf, 1000.0, -math.inf, -math.inf], [-5000.0, -math.inf, -math.inf, -5000.5]])
     assert_equal(decoding.top_p_filter(large, 0.7), expected)
+    # Equal logits have the probability 1/V exactly: m of them hold m/V. Which, is free; so is who keeps all that tie.
+    for size in (2, 4, 8):
+        for m in range(1, size):
+            kept = int(decoding.top_p_filter(torch.full((size,), 1.5), m / size).isfinite().sum())
+            assert kept in (m, size), f"{m} of {size} equal tokens hold p, and {kept} stay"
 
 
 @points(0.5, "One after the other, as in the transformers library")
+@rests_on("What a filter cuts becomes `-inf`")
 @given(seed=seeds(), temperature=st.floats(0.3, 3.0), k=st.integers(2, 30), p=st.floats(0.2, 0.95))
 def test_chain(decoding, seed, temperature, k, p):
     """The steps follow one another: a token that an earlier one cut (-inf) counts for nothing later, and stays cut."""
@@ -163,6 +178,7 @@ def test_chain(decoding, seed, temperature, k, p):
 
 
 @points(0.25, "Floats keep their dtype")
+@rests_on("Floating dtypes are kept", "the logits that stay are as they were")
 def test_dtypes_are_kept(decoding):
     """A half-precision model's logits stay half precision: float16 in, float16 out, and so for every dtype."""
     for dtype in (torch.float16, torch.float32, torch.float64):
@@ -173,6 +189,9 @@ def test_dtypes_are_kept(decoding):
 
 
 @points(0.25, "Arguments without sense raise a ValueError")
+@rests_on(
+    "ValueError: `temperature` is 0 or less.", "ValueError: `k` is less than 1.", "ValueError: `p` is not in (0, 1]."
+)
 def test_bad_arguments(decoding):
     """A temperature of 0 or less, a k below 1, a p not above 0 or above 1: each is refused with a sentence about it."""
     logits = normal(5, (2, 6))
@@ -185,6 +204,7 @@ def test_bad_arguments(decoding):
 
 
 @points(0.5, "A token comes as often as its probability says")
+@rests_on("One token id from every row, with the probabilities softmax(logits).")
 def test_frequencies(decoding):
     """Each row has its own distribution, softmax of its logits, however large those are; draws follow it."""
     logits = torch.tensor(
@@ -203,12 +223,15 @@ def test_frequencies(decoding):
 
 
 @points(0.25, "A token with -inf is never drawn")
+@rests_on("a token with `-inf` is never drawn")
 def test_minus_infinity(decoding):
     """-inf means never. Each row is drawn from its own tokens alone: with one left, it is drawn for certain."""
     for shape in ((), (5,), (4, 3), (2, 3, 4)):
         only = torch.randint(0, 7, shape, generator=torch.Generator().manual_seed(len(shape) + 1))
         logits = torch.where(torch.nn.functional.one_hot(only, 7) == 1, -2.5, -math.inf)
         assert_equal(drawn(decoding.sample(logits, seeded(decoding, 3)), shape), only.numpy())
+        other = torch.where(torch.nn.functional.one_hot((only + 1) % 7, 7) == 1, -2.5, -math.inf)
+        assert_equal(drawn(decoding.sample(other, seeded(decoding, 3)), shape), ((only + 1) % 7).numpy())
     far = torch.full((3, 2, 3000), -math.inf)  # a vocabulary of an ordinary size
     far[..., 2998] = 4.0
     assert_equal(drawn(decoding.sample(far, seeded(decoding, 3)), (3, 2)), np.full((3, 2), 2998))
@@ -220,6 +243,7 @@ def test_minus_infinity(decoding):
 
 
 @points(0.5, "The generator's state decides, and moves on")
+@rests_on("The same state gives the same ids.")
 def test_repeatable(decoding):
     """The same state gives the same ids, whatever was drawn in between; the next draw and another seed give others."""
     logits = normal(9, (4, 30, 7), spread=0.3)
@@ -236,6 +260,7 @@ def test_repeatable(decoding):
 
 
 @points(0.25, "Every row of every axis has a draw of its own")
+@rests_on("throw the dice, once for every row")
 def test_independence(decoding):
     """Rows with the same logits are still drawn one by one: no axis of them, and no later draw, shares one id."""
     logits = torch.tensor([0.5, 0.0, -0.5, 1.0, 0.25])

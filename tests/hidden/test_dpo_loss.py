@@ -17,7 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.suites import assert_close, assert_dtype, assert_equal, points, seeds
+from autograder.suites import assert_close, assert_dtype, assert_equal, points, rests_on, seeds
 
 # Sequences, places, words: mostly no two alike, and places enough to see a shift in any direction; and the smallest.
 SIZES = st.tuples(st.integers(1, 3), st.integers(4, 7), st.integers(8, 11)) | st.sampled_from([(1, 2, 2), (3, 3, 3)])
@@ -71,6 +71,7 @@ def scalar(number):
 
 
 @points(0.5, "The log-probability of any completion, in batches of any size")
+@rests_on("log p(completion) = sum over its tokens t of log p(label_t | labels before t)")
 @given(seed=seeds(), sizes=SIZES)
 def test_log_prob_values(dpo_loss, seed, sizes):
     """Each kept label adds the log of its probability under the logits one place earlier; each row has its own sum."""
@@ -81,6 +82,7 @@ def test_log_prob_values(dpo_loss, seed, sizes):
 
 
 @points(0.5, "Logits predict the next label")
+@rests_on("where `logits[:, t]` predict `labels[:, t + 1]`")
 @given(score=st.floats(0.5, 4), place=st.integers(2, 6))
 def test_shift(dpo_loss, score, place):
     """The logits at a place are made after reading its token: they say what comes next, not the token itself."""
@@ -96,6 +98,7 @@ def test_shift(dpo_loss, score, place):
 
 
 @points(0.5, "The mask marks labels, not the places that predict them")
+@rests_on("marks *labels*, so it moves along with them")
 @given(seed=seeds(), place=st.integers(1, 7))
 def test_mask_marks_labels(dpo_loss, seed, place):
     """`completion_mask[:, t]` is about `labels[:, t]`. When the labels move by one, the mask must move with them."""
@@ -110,6 +113,7 @@ def test_mask_marks_labels(dpo_loss, seed, place):
 
 
 @points(0.25, "The first label never counts")
+@rests_on("The first label never counts.")
 @given(seed=seeds(), sizes=SIZES)
 def test_first_label(dpo_loss, seed, sizes):
     """Nothing comes before the first label, so nothing predicts it. It adds nothing, whatever its mask says."""
@@ -121,6 +125,7 @@ def test_first_label(dpo_loss, seed, sizes):
 
 
 @points(0.5, "A sum over exactly the tokens of each completion")
+@rests_on("It is a sum, not a mean")
 @given(seed=seeds(), vocabulary=st.integers(2, 40))
 def test_sum_of_what_counts(dpo_loss, seed, vocabulary):
     """Where all V words are equally probable, n tokens have log-probability -n · log V: no mean, no prompt."""
@@ -133,6 +138,7 @@ def test_sum_of_what_counts(dpo_loss, seed, vocabulary):
 
 
 @points(0.5, "Only what predicts the completion learns")
+@rests_on("only the answer's tokens count")
 @given(seed=seeds(), sizes=SIZES)
 def test_what_learns(dpo_loss, seed, sizes):
     """The gradient is 0 at logits that predict the prompt, padding or nothing at all, and at no others."""
@@ -145,6 +151,7 @@ def test_what_learns(dpo_loss, seed, sizes):
 
 
 @points(0.25, "Logits of ±10000 do not overflow")
+@rests_on("finite for logits up to ±1e4")
 def test_large_logits(dpo_loss):
     """exp(10000) is infinite and exp(-10000) is 0, but the logarithm of a softmax is finite: take it by hand."""
     # The same logits at every place; in the last row, small ones.
@@ -158,6 +165,7 @@ def test_large_logits(dpo_loss):
 
 
 @points(0.5, "The loss of any batch")
+@rests_on("The mean of -log sigmoid(beta * ((policy_c - reference_c) - (policy_r - reference_r)))")
 @given(seed=seeds(), batch=st.integers(1, 6), beta=st.sampled_from([0.05, 0.3, 1.0, 1.5]))
 def test_loss_values(dpo_loss, seed, batch, beta):
     """The improvement of the chosen minus that of the rejected answer, times beta, through -log sigmoid.
@@ -171,6 +179,7 @@ def test_loss_values(dpo_loss, seed, batch, beta):
 
 
 @points(0.5, "β multiplies the margin once, and is 0.1 if not given")
+@rests_on("beta: float = 0.1")
 @given(
     margin=st.floats(-6, 6).filter(lambda margin: abs(margin) > 0.1),
     beta=st.sampled_from([None, 0.01, 0.2, 0.5, 1, 3.0]),
@@ -185,6 +194,7 @@ def test_beta_scales_margins(dpo_loss, margin, beta):
 
 
 @points(0.5, "Only the difference from the reference counts")
+@rests_on("how much more probable the policy makes an answer than the reference did")
 @given(seed=seeds())
 def test_reference(dpo_loss, seed):
     """What policy and reference agree on cancels. Where they agree on all, each margin is 0 and the loss is log 2."""
@@ -194,6 +204,7 @@ def test_reference(dpo_loss, seed):
 
 
 @points(0.5, "Every pair has its own loss, and the batch their mean")
+@rests_on("a batch has the mean of its pairs")
 @given(margins=st.lists(st.floats(1, 8), min_size=1, max_size=4))
 def test_mean_of_losses(dpo_loss, margins):
     """The sigmoid comes before the mean: a pair in the right order by far must not hide one in the wrong order."""
@@ -204,6 +215,7 @@ def test_mean_of_losses(dpo_loss, margins):
 
 
 @points(0.5, "Learning raises the chosen answer and lowers the rejected one")
+@rests_on("Its slope with respect to the margin *m* is")
 @given(seed=seeds(), batch=st.integers(2, 5), beta=st.sampled_from([0.1, 0.7, 1.5]))
 def test_gradients(dpo_loss, seed, batch, beta):
     """The slope of a loss is -beta · sigmoid(-beta · margin) by the chosen answer; by the rejected, its opposite."""
@@ -218,6 +230,7 @@ def test_gradients(dpo_loss, seed, batch, beta):
 
 
 @points(0.25, "Margins of ±10000 give a finite loss and a finite gradient")
+@rests_on("finite and with a finite gradient for any margin up to ±1e4")
 def test_extreme_margins(dpo_loss):
     """A pair in the wrong order by far teaches most: its loss is large, its gradient neither 0 nor nan."""
     margins, nothing = torch.tensor([-1e4, 1e4]), torch.zeros(2)
@@ -229,6 +242,7 @@ def test_extreme_margins(dpo_loss):
 
 
 @points(0.25, "Floats keep their dtype")
+@rests_on("in the dtype of `logits`", "A scalar in the dtype of the log-probabilities")
 def test_dtypes_are_kept(dpo_loss):
     """The results have the dtype of what came in, for log-probabilities of sequences and for the loss."""
     for dtype in (torch.float16, torch.float32, torch.float64):

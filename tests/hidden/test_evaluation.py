@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.suites import arrays, assert_close, assert_equal, assert_raises_value_error, points
+from autograder.suites import arrays, assert_close, assert_equal, assert_raises_value_error, points, rests_on
 
 
 def mean_nats(logits, ids, mask):
@@ -32,6 +32,7 @@ def predictions(draw, size):
 
 
 @points(1.0, "Perplexity is exp of the mean surprise of the tokens that count")
+@rests_on("The exponential of the mean of -log p(ids[:, t + 1]), where logits[:, t] are the scores.")
 @given(example=st.one_of(predictions(4.0), predictions(60.0)))
 def test_perplexity(evaluation, example):
     """The shift is inside, the mask marks ids, the first never counts, and the mean is over all rows together."""
@@ -46,6 +47,7 @@ def test_perplexity(evaluation, example):
 
 
 @points(0.5, "Half precision is computed in float32, double precision in float64")
+@rests_on("It is computed in float32 at least: half precision has three digits.")
 def test_precision(evaluation):
     """The mean of hundreds of surprises needs more digits than float16 and bfloat16 have; the logits may be either."""
     generator = torch.Generator().manual_seed(0)
@@ -58,6 +60,7 @@ def test_precision(evaluation):
 
 
 @points(0.5, "Bits per byte, whatever the script")
+@rests_on("the text, of which the UTF-8 bytes count")
 @given(
     text=st.text(st.sampled_from("aZ 7\né߀語😀"), min_size=1, max_size=12),
     nats=st.sampled_from([0.0, 0.5, 37.25, 1e6]),
@@ -71,6 +74,7 @@ def test_bits_per_byte(evaluation, text, nats):
 
 
 @points(0.5, "A choice by the sum, or the sum per unit of length")
+@rests_on("of several that are equally good, the first")
 @given(
     choices=st.lists(st.lists(st.integers(-40, 0), min_size=1, max_size=5), min_size=1, max_size=5),
     lengths=st.one_of(st.none(), st.lists(st.sampled_from([1, 2, 4, 8]), min_size=5, max_size=5)),
@@ -88,6 +92,7 @@ def test_choose(evaluation, choices, lengths):
 
 
 @points(0.25, "Lengths are what they are given as")
+@rests_on("the length of each choice, > 0, in any unit")
 def test_lengths(evaluation):
     """Bytes or characters, say: they need not be the numbers of tokens, and may be large, and long texts improbable."""
     choices = [torch.full((500,), -3.0, dtype=torch.float64), torch.full((300,), -4.0), torch.full((100,), -8.0)]
@@ -134,6 +139,7 @@ SENTENCES = st.lists(st.sampled_from(["no", "yes", "The", "cat", "a", "Cat!", "a
 
 
 @points(0.75, "Exact match, after the cleaning of SQuAD")
+@rests_on("Whether both are the same once they are cleaned.")
 @given(prediction=ANSWERS, reference=ANSWERS)
 def test_exact_match(evaluation, prediction, reference):
     """Lower case, punctuation out, then articles that are words of their own, then the whitespace."""
@@ -145,6 +151,7 @@ def test_exact_match(evaluation, prediction, reference):
 
 
 @points(0.75, "F1 of the words, each as often as both have it")
+@rests_on("1.0 for two empty answers, 0.0 for one")
 @given(prediction=st.one_of(ANSWERS, SENTENCES), reference=st.one_of(ANSWERS, SENTENCES))
 def test_token_f1(evaluation, prediction, reference):
     """Twice what they share over the words of both. Two empty answers have 1, one empty answer 0."""
@@ -158,6 +165,7 @@ def test_token_f1(evaluation, prediction, reference):
 
 
 @points(0.75, "pass@k is exact, for any numbers of programs")
+@rests_on("n; 10,000 of them are no trouble")
 @given(
     numbers=st.one_of(
         st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))),
@@ -189,6 +197,7 @@ def calibration_by_hand(confidences, correct, num_bins):
 
 
 @points(0.5, "The calibration error, bin by bin")
+@rests_on("A confidence of 0 goes into the first bin. Empty bins count nothing.")
 @given(
     answers=st.lists(
         st.tuples(st.one_of(st.integers(0, 64), st.integers(0, 8).map(lambda edge: 8 * edge)), st.booleans()),
@@ -210,6 +219,7 @@ def test_calibration(evaluation, answers, num_bins, dtype):
 
 
 @points(0.25, "By default there are ten bins")
+@rests_on("num_bins: int = 10")
 def test_ten_bins(evaluation):
     """Bins of a tenth each: with confidences all over from 0 to 1, any other number of bins gives another error."""
     places = torch.arange(65)
@@ -220,6 +230,9 @@ def test_ten_bins(evaluation):
 
 
 @points(0.25, "What makes no sense is a ValueError that says why")
+@rests_on(
+    "ValueError: no token counts.", "ValueError: the text is empty.", "ValueError: unless 0 <= c <= n and 1 <= k <= n."
+)
 def test_errors(evaluation):
     """Nothing that counts, no bytes, and numbers of programs that cannot be; just inside the bounds all is well."""
     ids = torch.zeros(2, 1, dtype=torch.int64)

@@ -27,6 +27,7 @@ from autograder.suites import (
     assert_raises_value_error,
     assert_shape,
     points,
+    rests_on,
     seeds,
 )
 
@@ -98,6 +99,7 @@ def terms_of(shape):
 
 
 @points(0.75, "A step: the new maximum, the corrected sum and the correction")
+@rests_on("Steps to m' = max(m, max s), c = exp(m - m'), l' = c l + sum exp(s - m')")
 @given(seed=seeds(), rows=ROWS, size=st.integers(1, 7), shift=st.sampled_from([-6.0, 0.0, 6.0]))
 def test_step(flash_attention, seed, rows, size, shift):
     """The maximum may stay or grow, and either way the old sum is multiplied by exp(old maximum - new maximum)."""
@@ -114,6 +116,7 @@ def test_step(flash_attention, seed, rows, size, shift):
 
 
 @points(0.5, "The correction is right for whatever was summed")
+@rests_on("Whatever was summed so far, times c, is right for the new maximum.")
 @settings(max_examples=15)
 @given(seed=seeds(), size=st.integers(1, 6))
 def test_correction(flash_attention, seed, size):
@@ -129,6 +132,7 @@ def test_correction(flash_attention, seed, size):
 
 
 @points(0.5, "A step with -inf: no nan, and nothing is added")
+@rests_on("None of them is nan: where all scores so far are -inf")
 @given(seed=seeds(), size=st.integers(1, 4))
 def test_step_minus_infinity(flash_attention, seed, size):
     """Rows that have seen nothing, or only -inf, keep the maximum -inf and the sum 0; the others go on as always."""
@@ -151,6 +155,7 @@ def test_step_minus_infinity(flash_attention, seed, size):
 
 
 @points(0.25, "A step with very large scores")
+@rests_on("The maximum may grow, and what was summed up so far was measured from the old one.")
 def test_step_large(flash_attention):
     """exp() of a large score is infinite, and of one far below the maximum 0. Differences decide, not sizes."""
     before, total = torch.tensor([-200.0, 300.0, 1e3, -1e3, 12.0]), torch.tensor([1.5, 2.0, 3.0, 1.0, 4.0])
@@ -163,6 +168,7 @@ def test_step_large(flash_attention):
 
 
 @points(0.75, "The output is that of plain attention for every block size")
+@rests_on("The output `[B, H, T_q, D_v]`, which is that of plain attention")
 @given(seed=seeds(), shape=SHAPES, block_size=st.integers(1, 13))
 def test_output(flash_attention, seed, shape, block_size):
     """One block, many, or a last one that is shorter; values as wide as the keys or not: the result is the same."""
@@ -172,6 +178,7 @@ def test_output(flash_attention, seed, shape, block_size):
 
 
 @points(0.5, "The logsumexp is that of all scores")
+@rests_on("the logsumexp of every query's scores")
 @given(seed=seeds(), shape=SHAPES, block_size=st.integers(1, 13), causal=st.booleans())
 def test_logsumexp(flash_attention, seed, shape, block_size, causal):
     """Maximum + log(sum), one number for each query: the logarithm of the sum of exp() of the scores that it sees."""
@@ -185,6 +192,7 @@ def test_logsumexp(flash_attention, seed, shape, block_size, causal):
 
 
 @points(0.75, "Causal attention, with as many queries as keys, fewer and more")
+@rests_on("whether query i sees the keys up to i + T_k - T_q alone")
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (6, 6), (1, 9), (4, 11), (9, 4), (7, 1)])
 @pytest.mark.parametrize("block_size", [1, 3, 64])
 def test_causal(flash_attention, queries, keys, block_size):
@@ -196,6 +204,7 @@ def test_causal(flash_attention, queries, keys, block_size):
 
 
 @points(0.25, "By default a block has 64 keys, and nothing is hidden")
+@rests_on("block_size: int = 64, causal: bool = False")
 def test_defaults(flash_attention):
     """Both are right for a text that is longer than a block, also when called again with other lengths."""
     for queries, keys in ((70, 150), (5, 64), (3, 65), (5, 64)):
@@ -207,6 +216,7 @@ def test_defaults(flash_attention):
 
 
 @points(0.25, "Very large scores do not overflow")
+@rests_on("It is no approximation: the result is that of plain attention.")
 @pytest.mark.parametrize("order", ["rising", "falling"])
 def test_large_scores(flash_attention, order):
     """Scores of hundreds, the largest first or last: the corrections keep every exponential at 1 or below."""
@@ -221,6 +231,7 @@ def test_large_scores(flash_attention, order):
 
 
 @points(0.25, "Heads and texts do not see each other")
+@rests_on("*B* texts, *H* heads")
 def test_separate(flash_attention):
     """Each head of each text is attention by itself: another key in one of them changes that one alone."""
     query, key, value = inputs(8, (3, 4, 5, 7, 6, 2))
@@ -233,6 +244,7 @@ def test_separate(flash_attention):
 
 
 @points(0.75, "Never more than T_q × block_size scores or mask entries at once")
+@rests_on("No more than T_q × block_size scores or mask entries of a head are there at once.")
 def test_memory(flash_attention):
     """The scores of one block, and its part of the mask, are all that is needed."""
     queries, keys, block_size = 32, 384, 16
@@ -244,6 +256,7 @@ def test_memory(flash_attention):
 
 
 @points(0.25, "Floats keep their dtype")
+@rests_on("both in the dtype of the query")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_dtypes(flash_attention, dtype):
     """Results have the dtype of the query, and a float64 result the digits of one."""
@@ -262,6 +275,7 @@ def test_dtypes(flash_attention, dtype):
 
 
 @points(0.25, "A block size below 1 raises a ValueError")
+@rests_on("ValueError: `block_size` is less than 1.")
 def test_bad_block_size(flash_attention):
     """A block holds at least one key: 0 and less are refused with a sentence about it, whatever else is asked for."""
     query, key, value = inputs(12, (1, 2, 3, 4, 5, 6))

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.suites import assert_close, assert_dtype, assert_shape, points, seeds, tensors
+from autograder.suites import assert_close, assert_dtype, assert_shape, points, rests_on, seeds, tensors
 
-SHAPES = st.sampled_from([(4, 4), (3, 5), (5, 3), (2, 7)])
+SHAPES = st.sampled_from([(4, 4), (3, 5), (5, 3), (2, 7), (1, 1), (1, 4), (4, 1)])
 GROUPS = st.tuples(st.integers(1, 4), st.integers(2, 6)).flatmap(lambda shape: tensors(shape, -3, 3, np.float64))
 
 
@@ -61,6 +61,7 @@ def assert_loss(got, entries, epsilon, beta, mask=None):
 
 
 @points(0.75, "The advantages are right, each group by itself")
+@rests_on("A = (r - mean(r)) / (std(r) + eps), within each group")
 @given(rewards=GROUPS, eps=st.sampled_from([1e-4, 0.01, 0.5]))
 def test_advantages(grpo_loss, rewards, eps):
     """Each reward less its group's mean, divided by its group's standard deviation (with G − 1 below) plus eps."""
@@ -68,6 +69,7 @@ def test_advantages(grpo_loss, rewards, eps):
 
 
 @points(0.5, "A group that earned more, or all the same, changes nothing for the others")
+@rests_on("the group is its own yardstick")
 @given(rewards=tensors((3, 5), -3, 3, np.float64), bonus=st.integers(-8, 8), same=st.integers(-2, 2))
 def test_groups_are_apart(grpo_loss, rewards, bonus, same):
     """An answer is compared with its siblings only: an easy question raises all of their rewards, and no advantage."""
@@ -78,9 +80,16 @@ def test_groups_are_apart(grpo_loss, rewards, bonus, same):
     assert_close(advantages[0], standardized(easy[None], 0.001)[0], terms=12, scale=12)
     assert_close(advantages[1], torch.zeros(5).double())
     assert_advantages(advantages[2:], rewards, 0.001)
+    high = 1000 + 16 * bonus + easy.float()[None]  # float32 holds these exactly, and their squares not
+    expected = standardized(easy[None], 0.001).float()
+    assert_close(grpo_loss.group_relative_advantages(high, eps=0.001), expected, digits=4)
+    # One question, with another answer that is best each time.
+    for group in (easy[None], easy.flip(0)[None]):
+        assert_advantages(grpo_loss.group_relative_advantages(group, eps=0.001), group, 0.001)
 
 
 @points(0.25, "eps is 0.0001 where nothing else is said")
+@rests_on("eps: float = 1e-4")
 def test_default_eps(grpo_loss):
     """The default is part of the contract. It shows where the rewards of a group lie close together."""
     rewards = torch.tensor([[1.0, 1.0002, 0.9999], [5.0, 5.001, 5.0]], dtype=torch.float64)
@@ -89,6 +98,7 @@ def test_default_eps(grpo_loss):
 
 
 @points(0.25, "Advantages keep their dtype, and whole numbers become floats")
+@rests_on("Floating dtypes are kept; integers are computed as floats.")
 def test_advantage_dtypes(grpo_loss):
     """The result has the dtype of the rewards; right and wrong may come as the whole numbers 1 and 0."""
     rewards = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 4, 0, -2]])
@@ -101,6 +111,7 @@ def test_advantage_dtypes(grpo_loss):
 
 
 @points(0.5, "Without the penalty, each token has PPO's clipped objective with its answer's advantage")
+@rests_on("Each token has PPO's clipped objective")
 @given(seed=seeds(), shape=SHAPES, epsilon=st.floats(0.05, 0.6))
 def test_objective(grpo_loss, seed, shape, epsilon):
     """Good news counts up to the band's edge, bad news without limit; an answer's advantage goes to all its tokens."""
@@ -109,6 +120,7 @@ def test_objective(grpo_loss, seed, shape, epsilon):
 
 
 @points(0.5, "Without advantages, the loss is the penalty for leaving the reference")
+@rests_on("KL = exp(ref - new) - (ref - new) - 1")
 @given(seed=seeds(), shape=SHAPES, beta=st.floats(0.01, 2))
 def test_penalty(grpo_loss, seed, shape, beta):
     """β times e^x − x − 1 with x = reference − new, averaged: 0 at the reference, positive elsewhere, not symmetric."""
@@ -117,7 +129,8 @@ def test_penalty(grpo_loss, seed, shape, beta):
     assert_loss(grpo_loss.grpo_loss(*entries, epsilon=0.3, beta=beta), entries, 0.3, beta)
 
 
-@points(0.5, "Objective and penalty are put together rightly")
+@points(0.25, "Objective and penalty are put together rightly")
+@rests_on("L = mean_i mean_t -(min(rho A, clip(rho, 1 - epsilon, 1 + epsilon) A) - beta KL)")
 @given(seed=seeds(), shape=SHAPES, beta=st.floats(0.01, 2), epsilon=st.sampled_from([0.1, 0.3]))
 def test_loss(grpo_loss, seed, shape, beta, epsilon):
     """The objective should grow and the penalty should shrink. The loss is minus the one plus β times the other."""
@@ -125,7 +138,23 @@ def test_loss(grpo_loss, seed, shape, beta, epsilon):
     assert_loss(grpo_loss.grpo_loss(*entries, epsilon=epsilon, beta=beta), entries, epsilon, beta)
 
 
+@points(0.25, "Improbable tokens, and models far apart")
+@rests_on("A log-probability of −200 is one, too")
+@given(seed=seeds(), far=st.sampled_from([1.0, 12.0, 30.0]))
+def test_wide_ranges(grpo_loss, seed, far):
+    """exp(-200) is 0 in float32: subtract log-probabilities, never divide. And a ratio may be anything, both ways."""
+    new, old, reference, advantages = batch(seed, (4, 5), spread=far)
+    entries = (new - 200, old - 200, new - 200 + far * torch.sin(reference), advantages)
+    single = tuple(entry.float() for entry in entries)
+    # A log-probability of -200 is rounded by 1e-5, which an exponential makes a relative error.
+    tokens = 0.5 * penalty(*single) - objective(*single, 0.2)
+    expected = torch.tensor(tokens.mean(axis=1).mean(), dtype=torch.float32)
+    got = grpo_loss.grpo_loss(*single, epsilon=0.2, beta=0.5)
+    assert_close(got, expected, digits=4, scale=float(np.abs(tokens).max()))
+
+
 @points(0.25, "epsilon is 0.2 and beta 0.04 where nothing else is said")
+@rests_on("epsilon: float = 0.2, beta: float = 0.04")
 def test_defaults(grpo_loss):
     """The defaults are part of the contract: epsilon=0.2, beta=0.04, no mask, in this order."""
     entries = batch(1, (6, 8))
@@ -136,6 +165,7 @@ def test_defaults(grpo_loss):
 
 
 @points(0.5, "The mask: a mean over each answer's tokens, then a mean over the answers")
+@rests_on("True for the tokens that count, at least one in every answer")
 @given(seed=seeds(), counts=st.permutations([1, 2, 4, 5]), columns=st.permutations(range(6)))
 def test_mask(grpo_loss, seed, counts, columns):
     """Each answer's sum is divided by its own number of kept tokens. What the mask drops counts nowhere."""
@@ -147,6 +177,7 @@ def test_mask(grpo_loss, seed, counts, columns):
 
 
 @points(0.25, "Mask and clip together, and the gradient then")
+@rests_on("The loss of an answer is the mean over its tokens")
 @given(seed=seeds(), epsilon=st.sampled_from([0.1, 0.3]))
 def test_mask_and_clip(grpo_loss, seed, epsilon):
     """The clip decides for each token, with a mask as without, and only the kept tokens teach."""
@@ -162,6 +193,7 @@ def test_mask_and_clip(grpo_loss, seed, epsilon):
 
 
 @points(0.5, "The objective's gradient is right, and zero where the clip decides")
+@rests_on("Each token has PPO's clipped objective")
 @given(seed=seeds(), epsilon=st.sampled_from([0.1, 0.3]))
 def test_gradient_of_objective(grpo_loss, seed, epsilon):
     """A token that went far enough is left alone; others are pulled by their ratio times their answer's advantage."""
@@ -174,6 +206,7 @@ def test_gradient_of_objective(grpo_loss, seed, epsilon):
 
 
 @points(0.5, "The penalty's gradient is right, and pulls towards the reference")
+@rests_on("pays for leaving the *reference* model")
 @given(seed=seeds(), beta=st.sampled_from([0.1, 1.5]))
 def test_gradient_of_penalty(grpo_loss, seed, beta):
     """The derivative of e^x − x − 1 by new is 1 − e^x: what is rarer than in the reference is pulled up."""
@@ -183,6 +216,7 @@ def test_gradient_of_penalty(grpo_loss, seed, beta):
 
 
 @points(0.5, "No gradient reaches the old model, the reference or the advantages")
+@rests_on("Gradients reach `new_log_probs` alone.")
 @given(seed=seeds())
 def test_data_gets_no_gradient(grpo_loss, seed):
     """What the old model did, what the reference thinks, and how well it went are facts. Only the new model learns."""
@@ -193,6 +227,7 @@ def test_data_gets_no_gradient(grpo_loss, seed):
 
 
 @points(0.25, "The loss keeps its dtype, and whole numbers become floats")
+@rests_on("in the dtype of the log-probabilities; whole numbers are computed as floats")
 def test_loss_dtypes(grpo_loss):
     """The loss has the dtype of the log-probabilities; advantages of +1 and -1 may come as whole numbers."""
     new, old = torch.tensor([[-1, -3, -2], [-2, -2, -1]]), torch.tensor([[-2, -2, -2], [-2, -3, -1]])

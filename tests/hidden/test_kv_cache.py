@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from autograder.suites import Mismatch, assert_close, assert_dtype, assert_equal, assert_shape, points, seeds
+from autograder.suites import Mismatch, assert_close, assert_dtype, assert_equal, assert_shape, points, rests_on, seeds
 
 NAMES = ("q_proj", "k_proj", "v_proj", "out_proj")
 SIZES = st.sampled_from([(12, 3), (8, 1), (20, 5), (6, 6), (16, 4)])  # C and H
@@ -74,6 +74,7 @@ def check_length(cache, length):
 
 
 @points(0.25, "The parts have their names and shapes")
+@rests_on("self.q_proj = nn.Linear(embed_dim, embed_dim)")
 def test_names_and_shapes(kv_cache):
     """The projections q_proj, k_proj, v_proj and out_proj are `nn.Linear(embed_dim, embed_dim)`, with bias."""
     state = kv_cache.CachedSelfAttention(10, 5).state_dict()
@@ -85,6 +86,7 @@ def test_names_and_shapes(kv_cache):
 
 
 @points(0.75, "Without a cache it is causal multi-head attention")
+@rests_on("Causal multi-head self-attention (Vaswani et al. 2017) whose past may be in a cache.")
 @settings(max_examples=20)
 @given(seed=seeds(), size=SIZES, batch=st.integers(1, 3), length=st.integers(1, 6))
 def test_without_a_cache(kv_cache, seed, size, batch, length):
@@ -96,6 +98,7 @@ def test_without_a_cache(kv_cache, seed, size, batch, length):
 
 
 @points(1, "A prompt, then one token at a time, gives what the whole gives")
+@rests_on("The new tokens may be the whole prompt at once, or a single token, or a few in the middle")
 @settings(max_examples=15)
 @given(seed=seeds(), size=SIZES, batch=st.integers(1, 3), prompt=st.integers(1, 4), more=st.integers(1, 4))
 def test_token_by_token(kv_cache, seed, size, batch, prompt, more):
@@ -107,6 +110,7 @@ def test_token_by_token(kv_cache, seed, size, batch, prompt, more):
 
 
 @points(0.75, "Any split into pieces gives what the whole gives")
+@rests_on("Any split of a text into pieces, handed over one after the other with one cache")
 @settings(max_examples=20)
 @given(seed=seeds(), size=SIZES, batch=st.integers(1, 3), split=SPLITS)
 def test_any_split(kv_cache, seed, size, batch, split):
@@ -119,6 +123,7 @@ def test_any_split(kv_cache, seed, size, batch, split):
 
 
 @points(0.25, "Long texts: every token sees all that came before")
+@rests_on("gives what the whole text gives at once")
 def test_long_texts(kv_cache):
     """A text may have hundreds of tokens, read in small pieces or in large ones, and nothing of it is forgotten.
 
@@ -132,6 +137,7 @@ def test_long_texts(kv_cache):
 
 
 @points(0.25, "No token sees the future, whatever the pieces")
+@rests_on("where a token sees itself and what came before it, also in earlier calls")
 @settings(max_examples=8)
 @given(seed=seeds(), change=st.integers(1, 8))
 def test_causality(kv_cache, seed, change):
@@ -147,6 +153,7 @@ def test_causality(kv_cache, seed, change):
 
 
 @points(0.5, "The cache holds all keys and all values, in order")
+@rests_on("All keys and all values so far, each `[B, H, S, D]`, the new ones last.")
 @settings(max_examples=15)
 @given(seed=seeds(), shape=st.sampled_from([(2, 3, 4), (1, 5, 2), (3, 1, 6)]), split=SPLITS, dtype=DTYPES)
 def test_append(kv_cache, seed, shape, split, dtype):
@@ -166,6 +173,7 @@ def test_append(kv_cache, seed, shape, split, dtype):
 
 
 @points(0.25, "The layer puts each position into the cache once")
+@rests_on("to which this call appends")
 def test_layer_fills_the_cache(kv_cache):
     """A new cache is as good as any other: the layer appends every position that it reads, from the first, and once."""
     layer, cache, x = kv_cache.CachedSelfAttention(12, 4), kv_cache.KVCache(), normal(9, 5, 6, 12)
@@ -175,6 +183,7 @@ def test_layer_fills_the_cache(kv_cache):
 
 
 @points(0.5, "Two caches and one layer: nothing leaks")
+@rests_on("Each text that is being written has a cache of its own")
 @settings(max_examples=10)
 @given(seed=seeds())
 def test_caches_are_separate(kv_cache, seed):
@@ -193,6 +202,7 @@ def test_caches_are_separate(kv_cache, seed):
 
 
 @points(0.75, "A new token's work grows linearly with the context")
+@rests_on("leaves for each new token only what is really new")
 def test_work_grows_linearly(kv_cache):
     """One new token takes one new query, against all keys. Do not compute what the old tokens have got already."""
     layer, x = kv_cache.CachedSelfAttention(64, 4), normal(5, 1, 257, 64)
@@ -214,6 +224,7 @@ def test_work_grows_linearly(kv_cache):
 
 
 @points(0.25, "Very large scores do not overflow")
+@rests_on("a score of a few thousand is no trouble")
 def test_large_scores(kv_cache):
     """exp() of a large score is infinite. PyTorch's softmax subtracts each row's largest score first: let it do it."""
     weights = random_weights(3, 12)
@@ -223,6 +234,7 @@ def test_large_scores(kv_cache):
 
 
 @points(0.25, "A float64 layer computes in float64 throughout")
+@rests_on("for the new tokens, in the dtype of `x`")
 def test_float64(kv_cache):
     """The layer works in the dtype of its weights. What you make yourself, a mask or a buffer, must not change it."""
     weights, x = random_weights(6, 12), normal(70, 2, 8, 12).double()
@@ -235,6 +247,7 @@ def test_float64(kv_cache):
 
 
 @points(0.25, "Training works: gradients reach the input and every weight")
+@rests_on("Without a cache, gradients flow back to `x` and to every weight")
 @settings(max_examples=10)
 @given(seed=seeds())
 def test_gradients(kv_cache, seed):

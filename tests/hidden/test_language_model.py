@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from autograder.suites import arrays, assert_close, assert_dtype, assert_equal, points, seeds
+from autograder.suites import arrays, assert_close, assert_dtype, assert_equal, assert_shape, points, rests_on, seeds
 
 V, C, H, F, B, T = 29, 24, 6, 20, 3, 7  # heads are 4 wide
 TERMS = 200
@@ -79,7 +79,8 @@ def some_ids(seed, *shape):
     return torch.randint(V, shape or (B, T), generator=torch.Generator().manual_seed(seed))
 
 
-@points(0.5, "The logits equal those of LlamaForCausalLM, for equal weights")
+@points(0.25, "The logits equal those of LlamaForCausalLM, for equal weights")
+@rests_on("logits = lm_head(norm(layers(embed_tokens(ids))))")
 @settings(max_examples=8)
 @given(
     num_layers=st.integers(1, 3), num_kv_heads=st.sampled_from([None, 1, 2, 3]), length=st.integers(1, 9), seed=seeds()
@@ -95,6 +96,7 @@ def test_logits_values(language_model, num_layers, num_kv_heads, length, seed):
 
 
 @points(0.25, "A text may be of any length")
+@rests_on("ids: `[B, T]`, token ids from 0 to V - 1.")
 def test_long_text(language_model):
     """A model reads what it is given: one token, then hundreds, then a few, and says something at each of them."""
     weights = weights_for(1, 2, 23)
@@ -106,7 +108,24 @@ def test_long_text(language_model):
         assert_close(model(ids), original(ids).logits.detach(), terms=TERMS + 2 * length)
 
 
+@points(0.25, "The logits have the dtype of the weights, and any size")
+@rests_on("`[B, T, V]`, in the dtype of the weights")
+def test_dtypes_and_sizes(language_model):
+    """A model in float64 gives float64. The scores are what `lm_head` makes them: nothing cuts those that are large."""
+    weights, ids = weights_for(1, 2, 24), some_ids(25)
+    weights["lm_head.weight"] *= 60
+    expected = reference(weights, 1, 2)(ids).logits.detach()
+    model = language_model.MiniLlama(V, C, H, 1, F, 2)
+    model.load_state_dict(weights)
+    assert_close(model(ids), expected, terms=TERMS)
+    model.double()
+    logits = model(ids)
+    assert_dtype(logits, torch.float64)
+    assert_close(logits.float(), expected, terms=TERMS)
+
+
 @points(0.25, "The base of the rotary embedding reaches every block")
+@rests_on("base: the base of the rotary embedding.")
 def test_base(language_model):
     """SmolLM2 has base 100000: a model that is made with one base and computes with another scrambles word order."""
     weights, ids = weights_for(2, 3, 1), some_ids(2, B, 12)
@@ -117,6 +136,7 @@ def test_base(language_model):
 
 
 @points(0.25, "The eps reaches every norm, the last one too")
+@rests_on("eps: the eps of all norms.")
 @pytest.mark.parametrize("silent", [False, True])
 @pytest.mark.parametrize("eps", [1e-6, 1e-4, 0.05])
 def test_eps(language_model, silent, eps):
@@ -133,6 +153,7 @@ def test_eps(language_model, silent, eps):
 
 
 @points(0.5, "Tied, `lm_head` and `embed_tokens` are one and the same weight")
+@rests_on("whether `lm_head` and `embed_tokens` share one weight")
 def test_tied(language_model):
     """A tied model has one matrix for both, at first and ever after: its gradient is the sum of both uses."""
     model = language_model.MiniLlama(V, C, H, 2, F, 2, tie_embeddings=True)
@@ -157,6 +178,7 @@ def test_tied(language_model):
 
 
 @points(0.25, "Not tied, they are two weights, and each gets its own gradient")
+@rests_on("its gradient by every weight")
 def test_gradients(language_model):
     """Without `tie_embeddings` table and `lm_head` learn apart, and every weight of every block gets its gradient."""
     weights, ids = weights_for(2, 3, 8), some_ids(9)
@@ -173,6 +195,7 @@ def test_gradients(language_model):
 
 
 @points(0.25, "A new model's weights fit into LlamaForCausalLM, and compute the same there")
+@rests_on("The names of the parts are those of Llama's files.")
 @pytest.mark.parametrize("num_kv_heads", [2, None])
 def test_weights_go_both_ways(language_model, num_kv_heads):
     """`state_dict()` holds what Llama's files hold, by the same names (without `model.`) and in the same shapes."""
@@ -202,6 +225,9 @@ def predictions(draw, sizes=(1.0, 30.0, 1e4)):
 
 
 @points(0.75, "The loss is the mean of -log p of each next token")
+@rests_on(
+    "L = mean of -log p(ids[:, t + 1]), where logits[:, t] are the scores.", "a scalar in the dtype of the logits"
+)
 @given(example=predictions())
 def test_loss_values(language_model, example):
     """Logits at position t are about token t + 1; the mean is over all B · (T - 1) answers, for logits of any size."""
@@ -216,6 +242,7 @@ def test_loss_values(language_model, example):
 
 
 @points(0.5, "The gradient of the loss is p minus 1 at the right token, and 0 at the last position")
+@rests_on("the last position has no next token, and nothing predicts the first")
 @given(example=predictions(sizes=(2.0, 1e4)))
 def test_loss_gradient(language_model, example):
     """Each logit is pushed by its probability, the right one by 1 less, divided by the number of answers."""
@@ -230,7 +257,8 @@ def test_loss_gradient(language_model, example):
     assert_close(language_model.next_token_loss.gradients(logits, ids).args[0], expected, terms=terms, scale=1.0)
 
 
-@points(0.5, "A batch holds windows of the text, as they stand there")
+@points(0.25, "A batch holds windows of the text, as they stand there")
+@rests_on("Windows data[s : s + context_length]")
 @settings(max_examples=15)
 @given(
     length=st.integers(2, 12), more=st.sampled_from([0, 1, 5, 40]), batch_size=st.sampled_from([1, 3, 17]), seed=seeds()
@@ -245,7 +273,22 @@ def test_windows(language_model, length, more, batch_size, seed):
     assert {tuple(row) for row in batch.tolist()} <= windows, "a row is no window of the text"
 
 
+@points(0.25, "Windows of one token, and texts of another dtype")
+@rests_on("`[batch_size, context_length]`, in the dtype of `data`.")
+def test_small_windows(language_model):
+    """A window may be as short as one token, and so may a batch. What comes back has the dtype of the text."""
+    generator = language_model.library("torch").Generator().manual_seed(26)
+    text = torch.tensor([7, 3, 9, 4], dtype=torch.int32)
+    for batch_size, length in ((1, 1), (1, 4), (4, 1), (3, 3)):
+        batch = language_model.sample_batch(text, batch_size, length, generator)
+        assert_shape(batch, (batch_size, length), like=text)
+        assert_dtype(batch, torch.int32)
+        windows = {tuple(window) for window in text.unfold(0, length, 1).tolist()}
+        assert {tuple(row) for row in batch.tolist()} <= windows, "a row is no window of the text"
+
+
 @points(0.5, "Every start is equally probable, in each row for itself")
+@rests_on("the starts s uniform over 0, ..., N - context_length")
 def test_uniform_starts(language_model):
     """From the first start to the last, all come equally often, and what one row holds says nothing about the next.
 
@@ -263,6 +306,7 @@ def test_uniform_starts(language_model):
 
 
 @points(0.5, "All chance comes from the generator")
+@rests_on("in the same state it gives the same batch")
 @settings(max_examples=5)
 @given(seed=seeds())
 def test_repeatable(language_model, seed):
@@ -277,6 +321,8 @@ def test_repeatable(language_model, seed):
     assert_equal(again, first)
     assert not torch.equal(second, first), "the generator did not move on"
     assert not torch.equal(other, first), "another seed gave the same batch"
+    alone = [language_model.sample_batch(text, 1, 1, library.Generator().manual_seed(seed)) for _ in range(2)]
+    assert_equal(*alone)
 
 
 def train_by_hand(table, batches, lr, momentum):
@@ -296,6 +342,7 @@ def train_by_hand(table, batches, lr, momentum):
 
 
 @points(0.5, "One step of training is one step of the optimizer, from fresh gradients")
+@rests_on("PyTorch *adds* gradients to those that are already there: clear them first.")
 @pytest.mark.parametrize(("lr", "momentum"), [(0.5, 0.0), (3.0, 0.9)])
 def test_train_step_values(language_model, lr, momentum):
     """Each step goes against the gradient of its own batch alone, as far as the optimizer says: clear old gradients."""
@@ -314,10 +361,11 @@ def test_train_step_values(language_model, lr, momentum):
 
 
 @points(0.25, "A step returns the loss that it went down from, as a plain float")
+@rests_on("the one whose gradient was used, from before the update")
 def test_train_step_returns_the_loss(language_model):
     """The number is the batch's loss from before the update: a float, not a tensor that holds on to all behind it."""
     library, size = language_model.library("torch"), 6
-    table = torch.randn(size, size, generator=torch.Generator().manual_seed(14)) * 2
+    table = torch.randn(size, size, generator=torch.Generator().manual_seed(14)) * 20  # losses up to 40
     model = library.nn.Embedding(size, size)
     model.load_state_dict({"weight": table})
     optimizer = library.optim.SGD(model.parameters(), lr=2.0)
@@ -329,6 +377,7 @@ def test_train_step_returns_the_loss(language_model):
 
 
 @points(0.25, "Three steps leave the weights that they leave in LlamaForCausalLM")
+@rests_on("One update of the model on one batch.")
 @pytest.mark.parametrize("tied", [False, True])
 def test_training(language_model, tied):
     """The model, its loss and its training step together: all weights move, and as far as they should."""

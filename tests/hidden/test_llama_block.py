@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaRotaryEmbedding
 
-from autograder.suites import assert_close, assert_dtype, assert_equal, points, seeds
+from autograder.suites import assert_close, assert_dtype, assert_equal, points, rests_on, seeds
 
 B, T, C, H, F = 2, 5, 48, 6, 40  # heads are 8 wide
 TERMS = 110
@@ -86,7 +86,8 @@ class Reference:
         return self.layer.self_attn(x, **self._around(x))[0].detach()
 
 
-@points(0.5, "RMSNorm: every vector by its own root mean square, then the scales")
+@points(0.25, "RMSNorm: every vector by its own root mean square, then the scales")
+@rests_on("y = weight * x / sqrt(mean(x^2) + eps), over the last axis")
 @settings(max_examples=15)
 @given(shape=st.lists(st.integers(1, 4), max_size=3).map(tuple), dim=st.integers(1, 12), seed=seeds())
 def test_rms_norm_values(llama_block, shape, dim, seed):
@@ -97,9 +98,16 @@ def test_rms_norm_values(llama_block, shape, dim, seed):
     wide = x.double()
     expected = weight.double() * wide / (wide.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
     assert_close(norm(x), expected.float(), terms=dim + 6)
+    # Asked again, with vectors of other lengths in the same shape.
+    assert_close(
+        norm(-40 * x),
+        (-weight.double() * wide / (wide.pow(2).mean(-1, keepdim=True) + 1e-5 / 1600).sqrt()).float(),
+        terms=dim + 6,
+    )
 
 
 @points(0.5, "RMSNorm: eps is added to the mean square, inside the root")
+@rests_on("it is added to the mean, inside the root")
 @pytest.mark.parametrize("eps", [None, 1e-5, 0.3])
 def test_rms_norm_eps(llama_block, eps):
     """For short vectors eps decides: it is added before the root, by default as 1e-6, and a zero vector stays 0."""
@@ -111,8 +119,9 @@ def test_rms_norm_eps(llama_block, eps):
 
 
 @points(0.5, "SwiGLU: down(silu(gate(x)) * up(x))")
+@rests_on("y = down(silu(gate(x)) * up(x))")
 @settings(max_examples=15)
-@given(dim=st.integers(2, 9), hidden=st.integers(2, 9), size=st.sampled_from([0.3, 1.0, 6.0]), seed=seeds())
+@given(dim=st.integers(1, 9), hidden=st.integers(1, 9), size=st.sampled_from([0.3, 1.0, 6.0, 200.0]), seed=seeds())
 def test_swiglu_values(llama_block, dim, hidden, size, seed):
     """Only the gates go through silu; they multiply what `up_proj` gives, and `down_proj` comes last."""
     mlp = llama_block.SwiGLU(dim, hidden)
@@ -139,6 +148,7 @@ def rotated(x, positions, base):
 
 
 @points(0.5, "rotate: number i and number i + D/2 turn by p · base^(-2i/D)")
+@rests_on("Turns the pair (x[i], x[i + D/2]) at position p by the angle p * base^(-2i/D)")
 @settings(max_examples=15)
 @given(
     positions=st.lists(st.integers(0, 60), min_size=3, max_size=7).map(torch.tensor),
@@ -153,6 +163,7 @@ def test_rotate_values(llama_block, positions, width, seed):
 
 
 @points(0.25, "Far positions and long texts")
+@rests_on("where each of the T tokens stands; any numbers in any order")
 def test_far_positions(llama_block):
     """Nothing has a longest text: positions may be in the thousands, and every token sees all that came before it."""
     x, positions = normal(71, B, 3, 6, 8), torch.tensor([0, 7, 300, 2047, 2049, 3001])
@@ -161,11 +172,13 @@ def test_far_positions(llama_block):
     weights = weights_for(shapes_of(2), 72)
     attention = llama_block.GroupedQueryAttention(C, H, 2)
     attention.load_state_dict(part(weights, "self_attn"))
-    x = normal(73, 1, 300, C)
-    assert_close(attention(x), Reference(weights, 2).attention(x), terms=TERMS + 2 * 300)
+    for length in (1, 4, 600, 3):  # asked again, each time with a text of another length
+        x = normal(73, 1, length, C)
+        assert_close(attention(x), Reference(weights, 2).attention(x), terms=TERMS + 2 * length)
 
 
 @points(0.25, "rotate: the base is the one that is given")
+@rests_on("base: how much slower the last pair turns than the first, nearly.")
 @pytest.mark.parametrize("base", [2.0, 500.0, 100000.0])
 def test_rotate_base(llama_block, base):
     """`base` sets how much slower the later pairs turn; models differ in it, so it must not be fixed in the code."""
@@ -175,6 +188,7 @@ def test_rotate_base(llama_block, base):
 
 
 @points(0.5, "Attention equals that of transformers, for equal weights")
+@rests_on("Queries and keys are rotated, values are not")
 @settings(max_examples=10)
 @given(length=st.integers(1, 9), seed=seeds())
 def test_attention_values(llama_block, length, seed):
@@ -187,6 +201,7 @@ def test_attention_values(llama_block, length, seed):
 
 
 @points(0.5, "Query head h reads key-value head h // (H / H_kv)")
+@rests_on("query head h reads key-value head h // (num_heads / num_kv_heads)")
 @pytest.mark.parametrize("num_kv_heads", [1, 2, 3, 6])
 def test_attention_groups(llama_block, num_kv_heads):
     """Neighboring query heads share a key and a value. Here nothing turns, so this is about who reads whom alone."""
@@ -201,6 +216,7 @@ def test_attention_groups(llama_block, num_kv_heads):
 
 
 @points(0.25, "Attention turns queries and keys with its own base")
+@rests_on("base: the base of the rotary embedding.")
 @pytest.mark.parametrize("base", [20.0, 100000.0])
 def test_attention_base(llama_block, base):
     """The base that attention is made with goes to `rotate`, for queries and keys alike."""
@@ -212,6 +228,7 @@ def test_attention_base(llama_block, base):
 
 
 @points(0.5, "No token sees a later one, through attention or the whole block")
+@rests_on("Every token looks at itself and the tokens before it.")
 @settings(max_examples=10)
 @given(seen=st.integers(1, 6), seed=seeds(), size=st.sampled_from([0.5, 30.0]))
 def test_causal(llama_block, seen, seed, size):
@@ -224,9 +241,16 @@ def test_causal(llama_block, seen, seed, size):
         beginning = module(x)[:, :seen]
         assert_close(module(later)[:, :seen], beginning, terms=TERMS)
         assert_close(module(x[:, :seen].contiguous()), beginning, terms=TERMS)
+    # A token whose score with itself is -10^6 still looks at nothing else.
+    shy = weights_for(shapes_of(H), seed)
+    shy["self_attn.q_proj.weight"] = -1e5 * shy["self_attn.k_proj.weight"]
+    attention = llama_block.GroupedQueryAttention(C, H)
+    attention.load_state_dict(part(shy, "self_attn"))
+    assert_close(attention(x)[:, :1], attention(x[:, :1].contiguous()), terms=TERMS)
 
 
 @points(0.5, "The block equals LlamaDecoderLayer, for equal weights")
+@rests_on("x = x + self_attn(input_layernorm(x)); x = x + mlp(post_attention_layernorm(x))")
 @settings(max_examples=10)
 @given(num_kv_heads=st.sampled_from([1, 2, 3, None]), seed=seeds(), size=st.sampled_from([0.5, 2.0]))
 def test_block_values(llama_block, num_kv_heads, seed, size):
@@ -239,6 +263,7 @@ def test_block_values(llama_block, num_kv_heads, seed, size):
 
 
 @points(0.25, "The block hands its base to attention")
+@rests_on("base: the base of the rotary embedding.")
 def test_block_base(llama_block):
     """`base` is an argument of the block, and attention is where it is used."""
     weights = weights_for(shapes_of(3), 21)
@@ -250,6 +275,7 @@ def test_block_base(llama_block):
 
 
 @points(0.25, "The block hands its eps to both norms")
+@rests_on("eps: the eps of both norms.")
 @pytest.mark.parametrize("silent", ["self_attn.o_proj.weight", "mlp.down_proj.weight"])
 def test_block_eps(llama_block, silent):
     """For short vectors eps decides, in the norm before attention and in that before the SwiGLU, also by default."""
@@ -263,6 +289,7 @@ def test_block_eps(llama_block, silent):
 
 
 @points(0.25, "Gradients reach the input and every weight")
+@rests_on("Gradients reach x and every weight.")
 def test_block_gradients(llama_block):
     """Training needs the gradient of every weight: nothing on the way may be detached or rebuilt from numbers."""
     weights, x, cotangent = weights_for(shapes_of(2), 41), normal(42, B, T, C), normal(43, B, T, C)
@@ -280,6 +307,7 @@ def test_block_gradients(llama_block):
 
 
 @points(0.25, "A new block's weights fit into LlamaDecoderLayer, and compute the same there")
+@rests_on("has the keys of `LlamaDecoderLayer` in the transformers library")
 @pytest.mark.parametrize("num_kv_heads", [2, None])
 def test_weights_go_both_ways(llama_block, num_kv_heads):
     """`state_dict()` holds what Llama's files hold, by the same names and in the same shapes; norms begin with ones."""
@@ -294,6 +322,7 @@ def test_weights_go_both_ways(llama_block, num_kv_heads):
 
 
 @points(0.25, "Floats keep their dtype")
+@rests_on("`[B, H, T, D]`, in the dtype of `x`", "`[..., dim]`, in the dtype of `x`")
 def test_dtypes_are_kept(llama_block):
     """The result has the dtype of the input: no angle, mask or buffer of another dtype may change it on the way."""
     x, positions = normal(61, B, 3, T, 8), torch.arange(T)
@@ -308,8 +337,25 @@ def test_dtypes_are_kept(llama_block):
         y = block(normal(63, B, T, C).to(dtype))
         assert_dtype(y, dtype)
         assert_close(y.float(), Reference(weights, 2).block(normal(63, B, T, C)).detach(), terms=TERMS)
-    assert_dtype(llama_block.rotate(x.half(), positions), torch.float16)
     norm, block = llama_block.RMSNorm(C), llama_block.LlamaBlock(C, H, F, 2)
     for module in (norm, block):
         module.half()
         assert_dtype(module(normal(64, B, T, C).half()), torch.float16)
+
+
+@points(0.25, "Half precision: no square is infinite, no angle coarse")
+@rests_on("in float16 the square of 300 is infinite", "the angles are computed in float32 at least")
+def test_half_precision(llama_block):
+    """In float16 the square of 300 is infinite, 1e-6 is nearly 0 and angles are off by tenths: float32 inside."""
+    norm = llama_block.RMSNorm(4)
+    norm.half()
+    rows = torch.tensor([[300.0, -400.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [3e-3, -4e-3, 0.0, 0.0]]).half()
+    wide = rows.double()
+    expected = wide / (wide.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+    got = norm(rows)
+    assert_dtype(got, torch.float16)
+    assert_close(got.float(), expected.float(), digits=3, scale=2)  # float16 has three digits
+    x, positions = normal(65, B, 3, 5, 8).half(), torch.tensor([0, 3, 150, 301, 299])
+    turned = llama_block.rotate(x, positions)
+    assert_dtype(turned, torch.float16)
+    assert_close(turned.float(), rotated(x, positions, 10000.0).float(), digits=3, scale=8)

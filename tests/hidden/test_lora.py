@@ -20,6 +20,7 @@ from autograder.suites import (
     assert_raises_value_error,
     assert_shape,
     points,
+    rests_on,
     seeds,
 )
 
@@ -111,6 +112,7 @@ def filled(module, rank=2, alpha=3.0):
 
 
 @points(0.75, "The change is (alpha / rank) x Aᵀ Bᵀ")
+@rests_on("y = base(x) + (alpha / rank) x Aᵀ Bᵀ")
 @given(seed=seeds(), size=SIZES, alpha=st.sampled_from([0.5, 1, 3.0, 16.0]), bias=st.booleans())
 def test_forward(lora, seed, size, alpha, bias):
     """Added to what the base gives, with its bias or without one; any number of axes may come before the features."""
@@ -123,6 +125,7 @@ def test_forward(lora, seed, size, alpha, bias):
 
 
 @points(0.5, "At first it is the base exactly")
+@rests_on("`[rank, in]`, at first from `nn.init.kaiming_uniform_` with a = √5")
 @pytest.mark.parametrize("bias", [True, False])
 def test_start(lora, bias):
     """B begins with zeros and A, `[rank, in]`, with kaiming_uniform_(a=√5): numbers up to 1 / √in."""
@@ -147,6 +150,7 @@ def test_start(lora, bias):
 
 
 @points(0.75, "The base is frozen, and both adapters have the right gradients")
+@rests_on("It is kept as the part `base`, and frozen.")
 @settings(max_examples=12)
 @given(seed=seeds(), size=SIZES)
 def test_gradients(lora, seed, size):
@@ -168,6 +172,7 @@ def test_gradients(lora, seed, size):
 
 
 @points(0.75, "Merged, it is one plain layer that computes the same")
+@rests_on("A new `nn.Linear` that computes what this layer computes")
 @given(seed=seeds(), size=SIZES, alpha=st.sampled_from([0.5, 2, 9.0]), bias=st.booleans())
 def test_merge(lora, seed, size, alpha, bias):
     """W + (alpha / rank) B A, and the bias if there is one, in a new `nn.Linear`; the base keeps its own weight."""
@@ -191,6 +196,7 @@ def test_merge(lora, seed, size, alpha, bias):
 
 
 @points(0.25, "Adapters and merged layers have the base's dtype")
+@rests_on("Both have the base's dtype", "with the base's bias if there is one, in its dtype")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes(lora, dtype):
     """A model in half precision gets adapters in half precision; a float64 layer computes with all of its digits."""
@@ -210,6 +216,7 @@ def test_dtypes(lora, dtype):
 
 
 @points(0.75, "In a model, every layer of these names gets an adapter, wherever it is")
+@rests_on("own names of layers, the last parts of their paths")
 def test_add(lora):
     """Names are whole last parts of paths: `q_proj` is not `q_proj_2`, and a `q_proj` that is no `nn.Linear` stays."""
     model = tree(lora)
@@ -232,6 +239,7 @@ def test_add(lora):
 
 
 @points(0.5, "All other parameters are frozen, and the adapters are not")
+@rests_on("freezes all other parameters of the model")
 def test_frozen(lora):
     """Embeddings, norms and layers that were not asked for learn nothing any more, and the counts say so."""
     model = tree(lora)
@@ -252,6 +260,7 @@ def test_frozen(lora):
 
 
 @points(0.5, "Names that fit nothing, and a rank below 1, raise a ValueError")
+@rests_on("ValueError: no layer fits. Then nothing is changed.", "ValueError: `rank` is less than 1.")
 def test_bad_arguments(lora):
     """And after that nothing has changed: no parameter is frozen, and no layer replaced."""
     model = tree(lora)
@@ -267,6 +276,7 @@ def test_bad_arguments(lora):
 
 
 @points(0.5, "The adapter's state has all its tensors, and nothing else")
+@rests_on("detached, by their full names in the model. Nothing else, whatever its name")
 def test_state(lora):
     """Full names, as in the model's own `state_dict`; detached; and put into another model, it does the same there."""
     model, adapter = filled(lora)
@@ -285,6 +295,7 @@ def test_state(lora):
 
 
 @points(0.75, "A merged model is plain, and gives the same")
+@rests_on("Puts in the place of every `LoRALinear` the plain layer that computes the same.")
 @settings(max_examples=4)
 @given(rank=st.integers(1, 5), alpha=st.sampled_from([1.0, 4.0, 7.5]))
 def test_merge_model(lora, rank, alpha):

@@ -18,6 +18,7 @@ from autograder.suites import (
     assert_raises_value_error,
     assert_shape,
     points,
+    rests_on,
     seeds,
 )
 
@@ -43,6 +44,7 @@ def some(seed, *shape):
 
 
 @points(0.75, "Products in half precision, of inputs that are cast first")
+@rests_on("where x, W and b are cast to `dtype` first")
 @given(
     lead=st.sampled_from([(), (1,), (3,), (2, 4)]),
     sizes=st.sampled_from([(1, 1), (5, 3), (7, 7), (3, 8)]),
@@ -65,6 +67,7 @@ def test_linear(mixed_precision, lead, sizes, dtype, with_bias, seed):
 
 
 @points(0.5, "What half precision does not have is lost on the way in")
+@rests_on("where x, W and b are cast to `dtype` first")
 def test_linear_casts(mixed_precision):
     """Casting only the result is not the same: 2049 is 2048 in float16, 70000 is inf there, and 1e-8 is 0."""
     ones = torch.tensor([[1.0, 1.0]])
@@ -84,6 +87,7 @@ def test_linear_casts(mixed_precision):
 
 
 @points(0.5, "Gradients come back through the casts")
+@rests_on("they come back in the dtype of each argument")
 @pytest.mark.parametrize("dtype", HALVES)
 def test_linear_gradient(mixed_precision, dtype):
     """Each argument gets its gradient in its own dtype, computed in half precision on the way."""
@@ -105,6 +109,7 @@ def normed(x, weight, eps):
 
 
 @points(1.0, "The norm is computed in float32 and rounded once")
+@rests_on("in the dtype of x, rounded once, at the end")
 @given(
     lead=st.sampled_from([(), (1,), (4,), (2, 3)]),
     width=st.sampled_from([1, 6, 33]),
@@ -125,6 +130,7 @@ def test_norm(mixed_precision, lead, width, dtype, of_weight, size, eps, seed):
 
 
 @points(0.5, "The norm's gradients")
+@rests_on("Gradients flow to x and weight, in the dtype of each")
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
 def test_norm_gradient(mixed_precision, dtype):
     """They flow to x and to the weight, also where squares overflow in float16, and have the dtype of each."""
@@ -154,6 +160,7 @@ def schedule_of_torch(finite, **settings):
 
 
 @points(0.75, "The scale follows torch.amp.GradScaler")
+@rests_on("The schedule of `torch.amp.GradScaler`, without its upper bound.")
 @given(
     finite=st.lists(st.sampled_from([True, True, True, False]), min_size=1, max_size=14),
     scale=st.sampled_from([1.0, 1024.0, 3.0]),
@@ -174,6 +181,7 @@ def test_schedule(mixed_precision, finite, scale, factors, interval):
 
 
 @points(0.25, "The defaults of the scaler, and two at once")
+@rests_on("scale: float = 65536.0")
 def test_scaler_defaults(mixed_precision):
     """It begins at 65536, halves, and doubles after 2000 finite steps; another scaler counts for itself."""
     first, second = mixed_precision.LossScaler(), mixed_precision.LossScaler(growth_interval=3)
@@ -191,6 +199,7 @@ def test_scaler_defaults(mixed_precision):
 
 
 @points(0.75, "Scaled losses, and unscaled gradients")
+@rests_on("New float32 tensors, the gradients over the scale")
 @given(
     scale=st.sampled_from([1.0, 2.0**20, 1000.0, 0.125]),
     dtypes=st.lists(st.sampled_from([torch.float32, *HALVES]), min_size=1, max_size=3),
@@ -223,6 +232,7 @@ def test_scaling(mixed_precision, scale, dtypes, bad, seed):
 
 
 @points(0.5, "Master weights in float32, and a copy of their own")
+@rests_on("The new master `[...]` in float32, and its copy `[...]` in `dtype`")
 @given(
     lr=st.sampled_from([1e-5, 0.1, 3.0]),
     dtype=st.sampled_from([None, torch.float32, *HALVES]),
@@ -243,6 +253,7 @@ def test_master(mixed_precision, lr, dtype, of_gradient, seed):
 
 
 @points(0.25, "The copy has memory of its own")
+@rests_on("with memory of its own also when `dtype` is float32")
 def test_own_memory(mixed_precision):
     """Also in float32: what is done to the copy later does not change the master."""
     python, tools = mixed_precision.library("builtins"), mixed_precision.library("itertools")
@@ -256,6 +267,7 @@ def test_own_memory(mixed_precision):
 
 
 @points(0.25, "The bytes of a training")
+@rests_on("Parameters and gradients in `dtype`, two moments in float32")
 def test_bytes(mixed_precision):
     """Parameter and gradient in the dtype, two float32 moments, and a float32 master where the dtype is narrower."""
     for number in (0, 1, 135_000_001, 405 * 10**9):

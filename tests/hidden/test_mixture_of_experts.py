@@ -23,6 +23,7 @@ from autograder.suites import (
     assert_raises_value_error,
     assert_shape,
     points,
+    rests_on,
     seeds,
 )
 
@@ -106,6 +107,7 @@ def choices(draw):
 
 
 @points(1.25, "The k largest logits, largest first, and of equal ones the lower number")
+@rests_on("of equal logits the lower number first")
 @given(example=choices(), dtype=st.sampled_from([torch.float32, torch.float64]))
 def test_route(mixture_of_experts, example, dtype):
     """The weights are the softmax over the chosen logits alone: they sum to 1, for logits of any size."""
@@ -120,6 +122,7 @@ def test_route(mixture_of_experts, example, dtype):
 
 
 @points(0.5, "The router learns by the weights")
+@rests_on("Weights `[N, k]` in the dtype of the logits, through which gradients flow")
 @pytest.mark.parametrize("k", [1, 2, 4])
 def test_route_gradient(mixture_of_experts, k):
     """Only chosen logits get a gradient, that of the softmax over them; with k = 1 there is nothing to learn."""
@@ -147,6 +150,7 @@ def balances(draw):
 
 
 @points(1.0, "The balancing loss, and its gradient through P alone")
+@rests_on("L = E sum_e f_e P_e", "Gradients flow through P alone.")
 @given(example=balances())
 def test_balance(mixture_of_experts, example):
     """How often each expert was chosen, of all choices, times its mean probability among all: both for every expert."""
@@ -163,6 +167,7 @@ def test_balance(mixture_of_experts, example):
 
 
 @points(0.25, "The balancing loss is 1 where all is even, and E where one expert does everything")
+@rests_on("With everything perfectly even, f = P = 1 / E, it is 1.")
 @pytest.mark.parametrize(("num_experts", "k"), [(4, 1), (4, 2), (6, 3), (1, 1)])
 def test_balance_limits(mixture_of_experts, num_experts, k):
     """Even: every expert is as often chosen and as probable as any other. Uneven: one is certain, and always chosen."""
@@ -176,6 +181,7 @@ def test_balance_limits(mixture_of_experts, num_experts, k):
 
 
 @points(1.0, "The layer equals the Mixtral block, for equal weights")
+@rests_on("y = sum over the chosen e of w_e SwiGLU_e(x), token by token.")
 @settings(max_examples=12)
 @given(
     sizes=st.sampled_from([(2, 3), (1, 1), (3, 1), (1, 7), (4, 4)]),
@@ -193,6 +199,7 @@ def test_layer(mixture_of_experts, sizes, experts, seed):
 
 
 @points(0.5, "Gradients reach the tokens and the experts as in the Mixtral block")
+@rests_on("The weights have, and by them the router learns.")
 @pytest.mark.parametrize(("num_experts", "k"), [(4, 2), (3, 3), (5, 1)])
 def test_layer_gradients(mixture_of_experts, num_experts, k):
     """Every expert learns from its own tokens, by its weight for each; one without tokens gets nothing, or zeros."""
@@ -212,6 +219,7 @@ def test_layer_gradients(mixture_of_experts, num_experts, k):
 
 
 @points(0.5, "An expert that nobody chose is not run")
+@rests_on("An expert that no token has chosen is not run")
 @pytest.mark.parametrize("k", [1, 2])
 def test_not_run(mixture_of_experts, k):
     """Here the weights of such experts are nan: whoever runs them has nan in the result, or in the gradients."""
@@ -231,6 +239,7 @@ def test_not_run(mixture_of_experts, k):
 
 
 @points(0.5, "The parts, their names and dtypes")
+@rests_on("router: `nn.Linear` from C to E, without bias.", "in the dtype of `x`")
 def test_parts(mixture_of_experts):
     """The router has no bias; the experts stand in a list, each with weights of its own; half precision stays half."""
     layer = mixture_of_experts.MixtureOfExperts(6, 10, 3, 2)
@@ -247,6 +256,7 @@ def test_parts(mixture_of_experts):
 
 
 @points(0.5, "k that makes no sense is a ValueError that says why")
+@rests_on("ValueError: unless 1 <= k <= num_experts.")
 def test_errors(mixture_of_experts):
     """At least one expert and at most all: said when the layer is made, and by the function. The bounds are fine."""
     logits = torch.zeros(2, 3)

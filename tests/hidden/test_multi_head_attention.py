@@ -20,6 +20,7 @@ from autograder.suites import (
     assert_raises_value_error,
     assert_shape,
     points,
+    rests_on,
     seeds,
 )
 
@@ -122,6 +123,7 @@ def assert_unchanged(before, after, size):
 
 
 @points(1, "Each head holds its own columns of every position")
+@rests_on("heads[b, h, t, d] = x[b, t, h·D + d], with D = C / num_heads.")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -138,6 +140,7 @@ def test_split_heads(multi_head_attention, size, seed):
 
 
 @points(0.75, "Merging puts the heads side by side")
+@rests_on("merged[b, t, h·D + d] = x[b, h, t, d]: the inverse of `split_heads`.")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -153,6 +156,7 @@ def test_merge_heads(multi_head_attention, size, seed):
 
 
 @points(0.25, "Columns that cannot be shared out are refused")
+@rests_on("ValueError: `num_heads` does not divide C.")
 def test_split_refuses(multi_head_attention):
     """A number of heads that does not divide the number of columns is refused with a `ValueError` that says why.
 
@@ -168,6 +172,7 @@ def test_split_refuses(multi_head_attention):
 
 
 @points(0.25, "A module that cannot work is refused")
+@rests_on("ValueError: `num_heads` does not divide `embed_dim`.")
 def test_module_refuses(multi_head_attention):
     """The module raises the `ValueError` when it is made, not only when data comes.
 
@@ -180,6 +185,7 @@ def test_module_refuses(multi_head_attention):
 
 
 @points(0.25, "The weights have the names and shapes that were asked for")
+@rests_on("q_proj, k_proj, v_proj: `nn.Linear`, from x to queries, keys and values, C → C.")
 def test_names_and_shapes(multi_head_attention):
     """There are four linear layers from C to C: `q_proj`, `k_proj`, `v_proj` and `out_proj`.
 
@@ -197,6 +203,7 @@ def test_names_and_shapes(multi_head_attention):
 
 
 @points(1, "Without a mask the numbers are PyTorch's")
+@rests_on("MultiHead(x) = merge(softmax(Q Kᵀ / √D) V) W_O + b_O, with Q, K, V split into heads")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -212,6 +219,7 @@ def test_values(multi_head_attention, size, seed):
 
 
 @points(0.75, "With a mask of any shape too")
+@rests_on("booleans that broadcast to `[B, H, T, T]`, True where a query (row) may attend a key (column)")
 @pytest.mark.parametrize("kind", MASKS)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -229,6 +237,7 @@ def test_masks(multi_head_attention, kind, seed):
 
 
 @points(0.25, "One module, many texts: nothing is kept from one to the next")
+@rests_on("None hides nothing.")
 def test_calls_are_apart(multi_head_attention):
     """A mask is for the call that it comes with, in training and in evaluation, and a text may be of any length."""
     size = (1, 4, 12, 3)
@@ -243,6 +252,7 @@ def test_calls_are_apart(multi_head_attention):
 
 
 @points(0.25, "The weights of every query sum to 1")
+@rests_on("MultiHead(x) = merge(softmax(Q Kᵀ / √D) V)")
 @pytest.mark.parametrize("kind", [None, *MASKS[:4]])
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -261,6 +271,7 @@ def test_weights_sum_to_one(multi_head_attention, kind, seed):
 
 
 @points(0.25, "What is hidden changes nothing")
+@rests_on("True where a query (row) may attend a key (column)")
 @given(seed=seeds())
 @settings(max_examples=6)
 def test_hidden_changes_nothing(multi_head_attention, seed):
@@ -281,6 +292,7 @@ def test_hidden_changes_nothing(multi_head_attention, seed):
 
 
 @points(0.25, "Large scores do not overflow")
+@rests_on("A score of a few thousand is no trouble")
 @given(seed=seeds())
 @settings(max_examples=4)
 def test_large_scores(multi_head_attention, seed):
@@ -303,6 +315,7 @@ def test_large_scores(multi_head_attention, seed):
 
 
 @points(0.5, "Gradients reach every weight, and are right")
+@rests_on("gradients flow back to `x` and to every weight")
 @pytest.mark.parametrize("kind", [None, *MASKS[:4]])
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -334,6 +347,7 @@ def test_gradients(multi_head_attention, kind, seed):
 
 
 @points(0.25, "A float64 module computes in float64")
+@rests_on("`[B, T, C]`, in the dtype of `x`")
 def test_float64(multi_head_attention):
     """`attention.double()` makes the weights float64, and then everything between input and result is float64 too.
 

@@ -20,6 +20,7 @@ from autograder.suites import (
     assert_equal,
     assert_raises_value_error,
     points,
+    rests_on,
     seeds,
     tensors,
 )
@@ -67,6 +68,7 @@ SETTINGS = st.fixed_dictionaries(
 
 
 @points(1.25, "One update is one of torch.optim.AdamW, whatever came before")
+@rests_on("theta' = theta - lr weight_decay theta - lr m^ / (sqrt(v^) + eps)")
 @given(numbers=moments(), step=st.sampled_from([1, 2, 7, 1000]), settings=SETTINGS)
 def test_update(optimizer, numbers, step, settings):
     """The decay is decoupled, the moments are corrected for the step, and eps is added to the corrected root."""
@@ -81,6 +83,7 @@ def test_update(optimizer, numbers, step, settings):
 
 
 @points(0.5, "The defaults are those of torch.optim.AdamW, and the dtype stays")
+@rests_on("betas: tuple[float, float] = (0.9, 0.999)", "three new tensors `[...]` of the same dtype")
 @given(numbers=moments(np.float64), step=st.integers(1, 30))
 def test_defaults(optimizer, numbers, step):
     """The rate is 0.001, the betas 0.9 and 0.999, eps 1e-8, the decay 0.01; float64 is computed as float64."""
@@ -93,6 +96,7 @@ def test_defaults(optimizer, numbers, step):
 
 
 @points(0.5, "Tiny gradients, and none at all")
+@rests_on("eps: added to the root of the corrected second moment.")
 @pytest.mark.parametrize("eps", [1e-8, 1e-4])
 def test_tiny_gradients(optimizer, eps):
     """Where gradients are as small as eps, it matters where eps stands; where all are 0, only the decay is left."""
@@ -119,6 +123,7 @@ SCHEDULES = st.lists(
 
 
 @points(1, "Step for step, the optimizer is torch.optim.AdamW")
+@rests_on("Step for step what `torch.optim.AdamW` does.")
 @settings(max_examples=15)
 @given(schedule=SCHEDULES, choice=SETTINGS, defaults=st.booleans(), seed=seeds())
 def test_optimizer(optimizer, schedule, choice, defaults, seed):
@@ -155,6 +160,7 @@ def test_optimizer(optimizer, schedule, choice, defaults, seed):
 
 
 @points(0.5, "Several optimizers know nothing of each other")
+@rests_on("It holds the parameters and what it remembers of each")
 def test_several_optimizers(optimizer):
     """Moments, counts and rates belong to one optimizer, not to the class; a new one begins at step 1."""
     library = optimizer.library("torch")
@@ -181,6 +187,7 @@ def test_several_optimizers(optimizer):
 
 
 @points(0.5, "The schedule, at every step and beyond its end")
+@rests_on("a line up to the peak, then half a cosine down to the floor")
 @given(
     step=st.integers(0, 60),
     peak=st.sampled_from([1.0, 3e-4, 20.0]),
@@ -212,6 +219,7 @@ def clipped_by_torch(gradients, max_norm):
 
 
 @points(0.75, "Clipping is that of torch.nn.utils.clip_grad_norm_")
+@rests_on("n the norm of all gradients together")
 @given(
     gradients=st.lists(SHAPES.flatmap(lambda shape: arrays(shape, -3, 3)), min_size=1, max_size=4),
     size=st.sampled_from([1e-9, 1e-3, 1.0, 1e6]),
@@ -256,6 +264,7 @@ def assert_gradients(model, original, terms=60):
 
 
 @points(0.5, "Accumulated gradients are those of the whole batch")
+@rests_on("L, the mean over all tokens, as a float. Gradients are added to those that are there.")
 @pytest.mark.parametrize("counts", [[3], [1, 1], [2, 7, 1, 4], [5, 5, 5], [1, 12]])
 def test_accumulation(optimizer, counts):
     """A token counts the same in whatever micro-batch it stands; what comes back is the mean over all, as a float."""
@@ -270,6 +279,7 @@ def test_accumulation(optimizer, counts):
 
 
 @points(0.25, "One graph at a time: each is freed before the next loss is asked for")
+@rests_on("once and without retaining the graph, before you ask for the next loss")
 def test_one_graph_at_a_time(optimizer):
     """Here all batches go through the same memory, as in large trainings: the next overwrites what is not yet used."""
     original, model, losses = far_model(optimizer)
@@ -293,6 +303,7 @@ def test_one_graph_at_a_time(optimizer):
 
 
 @points(0.25, "Every setting that makes no sense is a ValueError")
+@rests_on("ValueError: step < 1; a negative lr, eps or weight_decay; a beta outside [0, 1).")
 def test_errors(optimizer):
     """Both the function and the optimizer's constructor refuse them; what lies just inside the bounds is fine."""
     numbers = [torch.ones(2)] * 4

@@ -13,7 +13,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.suites import assert_close, assert_dtype, assert_raises_value_error, assert_shape, points, seeds
+from autograder.suites import (
+    assert_close,
+    assert_dtype,
+    assert_raises_value_error,
+    assert_shape,
+    points,
+    rests_on,
+    seeds,
+)
 
 LENGTHS = st.integers(3, 12)
 WIDTHS = st.sampled_from([2, 4, 6, 8, 10, 16, 32])  # also such as are no power of two
@@ -65,6 +73,7 @@ def assert_turned(got, x):
 
 
 @points(1, "Every number of the sinusoidal encoding is right")
+@rests_on("PE[pos, 2i] = sin(pos * theta_i), PE[pos, 2i + 1] = cos(pos * theta_i)")
 @given(seq_len=st.integers(1, 12), d_model=WIDTHS)
 def test_sinusoidal_values(positional_encoding, seq_len, d_model):
     """Column 2i is sin(pos / base^(2i/d_model)), and column 2i + 1 is the cosine of the same angle.
@@ -76,6 +85,7 @@ def test_sinusoidal_values(positional_encoding, seq_len, d_model):
 
 
 @points(0.5, "The sinusoids use the base that they are given")
+@rests_on("base: how much slower the last columns swing than the first.")
 @given(seq_len=LENGTHS, d_model=WIDTHS, base=BASES)
 def test_sinusoidal_base(positional_encoding, seq_len, d_model, base):
     """`base` is an argument: models for long texts choose a larger one. The frequencies must follow it."""
@@ -84,6 +94,7 @@ def test_sinusoidal_base(positional_encoding, seq_len, d_model, base):
 
 
 @points(0.5, "Each pair of columns is one hand of a clock, with an even pace")
+@rests_on("belong to the same hand, so both have the same angle")
 @given(seq_len=LENGTHS, d_model=WIDTHS)
 def test_sinusoidal_pairs(positional_encoding, seq_len, d_model):
     """Columns 2i and 2i + 1 are the sine and cosine of one angle.
@@ -107,6 +118,7 @@ def test_sinusoidal_pairs(positional_encoding, seq_len, d_model):
 
 
 @points(0.25, "The sinusoids are float64, at far positions too")
+@rests_on("One row per position, float64 `[T, d]`.")
 def test_sinusoidal_precision(positional_encoding):
     """The table is float64, and computed so.
 
@@ -118,6 +130,7 @@ def test_sinusoidal_precision(positional_encoding):
 
 
 @points(0.25, "The sinusoids refuse an odd size")
+@rests_on("ValueError: `d_model` is odd.")
 @given(seq_len=st.integers(1, 5), d_model=st.sampled_from([1, 3, 7, 9]))
 def test_sinusoidal_odd(positional_encoding, seq_len, d_model):
     """With an odd `d_model` one column has no partner: raise a ValueError that says why."""
@@ -125,6 +138,7 @@ def test_sinusoidal_odd(positional_encoding, seq_len, d_model):
 
 
 @points(1, "Every pair turns by its own angle, in the right direction")
+@rests_on("Turns the pair (x[p, i], x[p, i + d/2]) by the angle p * base^(-2i/d)")
 @given(seed=seeds(), seq_len=st.integers(1, 12), width=WIDTHS)
 def test_rotary_values(positional_encoding, seed, seq_len, width):
     """The partners are x[i] and x[i + d/2].
@@ -136,6 +150,7 @@ def test_rotary_values(positional_encoding, seed, seq_len, width):
 
 
 @points(0.5, "The rotation uses the base that it is given")
+@rests_on("base: how much slower the last pairs turn than the first.")
 @given(seed=seeds(), seq_len=LENGTHS, width=WIDTHS, base=BASES)
 def test_rotary_base(positional_encoding, seed, seq_len, width, base):
     """`base` is an argument: Llama 2 has 10000, Llama 3 has 500000. The angles must follow it."""
@@ -144,6 +159,7 @@ def test_rotary_base(positional_encoding, seed, seq_len, width, base):
 
 
 @points(0.5, "Any number of axes may come before the last two")
+@rests_on("position p stands at index p of the axis before the last")
 @given(seed=seeds(), batch=BATCHES, seq_len=st.integers(1, 5), width=st.sampled_from([4, 6, 8]))
 def test_rotary_leading_axes(positional_encoding, seed, batch, seq_len, width):
     """With batches and heads, `[B, H, T, d]`, the position is still the index on the axis before the last.
@@ -160,6 +176,7 @@ def test_rotary_leading_axes(positional_encoding, seed, batch, seq_len, width):
 
 
 @points(0.5, "A score depends on how far apart two words are, not on where they stand")
+@rests_on("depends on *how far apart* two words are")
 @given(seed=seeds(), seq_len=LENGTHS, width=WIDTHS)
 def test_rotary_scores_are_relative(positional_encoding, seed, seq_len, width):
     """Put one query and one key at every position.
@@ -181,6 +198,7 @@ def test_rotary_scores_are_relative(positional_encoding, seed, seq_len, width):
 
 
 @points(0.25, "The rotation is right at far positions, in float32 too")
+@rests_on("Angles in radians, float64 `[T, d/2]`.")
 def test_rotary_far(positional_encoding):
     """A text may be of any length, and the angles of its end are large.
 
@@ -192,6 +210,7 @@ def test_rotary_far(positional_encoding):
 
 
 @points(0.25, "float16, float32 and float64 stay what they are")
+@rests_on("The turned vectors in the shape of `x`. Floating dtypes are kept")
 def test_rotary_dtypes(positional_encoding):
     """The result has the dtype of `x`.
 
@@ -207,6 +226,7 @@ def test_rotary_dtypes(positional_encoding):
 
 
 @points(0.25, "Whole numbers are computed as floats")
+@rests_on("integers are computed as floats")
 def test_rotary_integers(positional_encoding):
     """A turned whole number is rarely a whole number: the result is a floating-point array, and nothing is cut off."""
     x = np.arange(-20, 28).reshape(2, 3, 8)
@@ -216,6 +236,7 @@ def test_rotary_integers(positional_encoding):
 
 
 @points(0.25, "The rotation refuses an odd size")
+@rests_on("ValueError: `d` is odd.")
 @given(shape=st.sampled_from([(3, 1), (4, 7), (2, 4, 5), (2, 2, 4, 3)]))
 def test_rotary_odd(positional_encoding, shape):
     """With an odd last axis one entry has no partner: raise a ValueError that says why."""

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autograder.suites import assert_close, assert_dtype, assert_shape, points, seeds, tensors
+from autograder.suites import assert_close, assert_dtype, assert_shape, points, rests_on, seeds, tensors
 
 SIZE = 3.0  # of rewards and values
 DISCOUNTS = st.floats(0.3, 1.0)
@@ -69,6 +69,7 @@ def assert_loss(got, terms):
 
 
 @points(0.25, "The advantages are right")
+@rests_on("A_t = delta_t + gamma lam A_{t+1}, delta_t = r_t + gamma V_{t+1} - V_t")
 @given(episode=EPISODES, gamma=DISCOUNTS, lam=DISCOUNTS)
 def test_advantages(ppo_loss, episode, gamma, lam):
     """A_t is this step's surprise plus γλ times the advantage of the step after it: start at the end and walk back."""
@@ -77,6 +78,7 @@ def test_advantages(ppo_loss, episode, gamma, lam):
 
 
 @points(0.25, "Long episodes, from their last step to their first")
+@rests_on("So walk from the end to the start")
 @given(seed=seeds(), steps=st.sampled_from([30, 200]))
 @settings(max_examples=6)
 def test_long_episodes(ppo_loss, seed, steps):
@@ -88,6 +90,7 @@ def test_long_episodes(ppo_loss, seed, steps):
 
 
 @points(0.5, "With lam = 0, an advantage is its own step's surprise")
+@rests_on("With λ = 0 an advantage is δ alone")
 @given(episode=EPISODES, gamma=DISCOUNTS)
 def test_surprises(ppo_loss, episode, gamma):
     """δ_t is the reward plus the discounted value after the step, less the value before it. λ has no part in it."""
@@ -96,6 +99,7 @@ def test_surprises(ppo_loss, episode, gamma):
 
 
 @points(0.5, "A reward is credited to its own step and to those before it, less to each by γλ")
+@rests_on("how much of the surprises after it a step is credited with")
 @given(episode=EPISODES, gamma=DISCOUNTS, lam=DISCOUNTS, place=st.integers(0, 100))
 def test_credit(ppo_loss, episode, gamma, lam, place):
     """A reward larger by 1 raises its step's advantage by 1, the one before by γλ, then (γλ)², and none after it."""
@@ -108,6 +112,7 @@ def test_credit(ppo_loss, episode, gamma, lam, place):
 
 
 @points(0.5, "The value after the last step counts")
+@rests_on("0 where the episode ended, the next state's value where it was only cut off")
 @given(episode=EPISODES, gamma=DISCOUNTS, lam=DISCOUNTS)
 def test_bootstrap(ppo_loss, episode, gamma, lam):
     """The last of the T + 1 values stands for all that comes after the last reward. It is not always 0."""
@@ -119,6 +124,7 @@ def test_bootstrap(ppo_loss, episode, gamma, lam):
 
 
 @points(0.5, "gamma is 0.99 and lam 0.95 where nothing else is said")
+@rests_on("gamma: float = 0.99, lam: float = 0.95")
 def test_advantage_defaults(ppo_loss):
     """The defaults are part of the contract: gamma=0.99, lam=0.95, in this order, each used where it is left out."""
     episode = (torch.tensor([0.5, -1.0, 2.0, 0.25]).double(), torch.tensor([1.0, -0.5, 1.5, 0.75, -2.0]).double())
@@ -130,6 +136,7 @@ def test_advantage_defaults(ppo_loss):
 
 
 @points(0.5, "Advantages keep their dtype, and whole numbers become floats")
+@rests_on("Floating dtypes are kept; integers are computed as floats.")
 def test_advantage_dtypes(ppo_loss):
     """The result has the dtype of what came in; rewards that are whole numbers must not round the advantages."""
     rewards, values = torch.tensor([1, 0, -2, 3]), torch.tensor([2, 1, 0, -1, 1])
@@ -146,6 +153,7 @@ def test_advantage_dtypes(ppo_loss):
 
 
 @points(0.5, "The clip bites on both sides, and only where the news is good")
+@rests_on("believes good news up to the edge of the band, and bad news without limit")
 @given(
     epsilon=st.sampled_from([0.1, 0.2, 0.3]), size=st.floats(0.5, 4), past=st.floats(0.01, 3), part=st.floats(0.1, 0.9)
 )
@@ -160,6 +168,7 @@ def test_one_entry(ppo_loss, epsilon, size, past, part):
 
 
 @points(0.5, "The loss is one mean over all entries, of any shape")
+@rests_on("a mean over all entries that count")
 @given(
     seed=seeds(),
     shape=st.sampled_from([(5,), (3, 7), (7, 3), (2, 3, 4), (1,), (1, 1), (4, 4)]),
@@ -172,6 +181,7 @@ def test_mean_over_all(ppo_loss, seed, shape, epsilon):
 
 
 @points(0.25, "epsilon is 0.2 where nothing else is said")
+@rests_on("epsilon: float = 0.2")
 def test_default_epsilon(ppo_loss):
     """The default is part of the contract: a ratio counts from 0.8 to 1.2. epsilon is the fourth argument."""
     ratios = torch.tensor([0.75, 0.85, 1.15, 1.25], dtype=torch.float64)
@@ -182,6 +192,7 @@ def test_default_epsilon(ppo_loss):
 
 
 @points(0.25, "The mask counts each entry that it keeps once, and no other")
+@rests_on("True for the entries that count, at least one; None for all")
 @given(seed=seeds(), counts=st.permutations([1, 2, 4, 6]), columns=st.permutations(range(6)))
 def test_mask(ppo_loss, seed, counts, columns):
     """The mean is over the kept entries of all rows together: a token of a short answer weighs as much as any other."""
@@ -191,6 +202,7 @@ def test_mask(ppo_loss, seed, counts, columns):
 
 
 @points(0.25, "Mask and clip together, and the gradient then")
+@rests_on("it belongs neither in the sum nor in the count that the sum is divided by")
 @given(seed=seeds(), epsilon=st.sampled_from([0.1, 0.3]))
 def test_mask_and_clip(ppo_loss, seed, epsilon):
     """The clip decides for each entry, with a mask as without, and only the kept entries teach."""
@@ -205,6 +217,7 @@ def test_mask_and_clip(ppo_loss, seed, epsilon):
 
 
 @points(0.5, "The gradient is right, and zero where the clip decides")
+@rests_on("It does not depend on the new policy, so its gradient is zero")
 @given(seed=seeds(), epsilon=st.sampled_from([0.1, 0.3]))
 def test_gradient(ppo_loss, seed, epsilon):
     """An entry that went far enough is left alone; every other one is pulled by its ratio times its advantage."""
@@ -217,6 +230,7 @@ def test_gradient(ppo_loss, seed, epsilon):
 
 
 @points(0.5, "No gradient reaches the old policy or the advantages")
+@rests_on("Gradients reach `new_log_probs` alone.")
 @given(seed=seeds())
 def test_data_gets_no_gradient(ppo_loss, seed):
     """What the old policy did, and how well it went, are facts. Only the new log-probabilities are there to learn."""
@@ -226,6 +240,7 @@ def test_data_gets_no_gradient(ppo_loss, seed):
 
 
 @points(0.25, "The loss keeps its dtype, and whole numbers become floats")
+@rests_on("in the dtype of the log-probabilities; whole numbers are computed as floats")
 def test_loss_dtypes(ppo_loss):
     """The loss has the dtype of the log-probabilities; advantages of +1 and -1 may come as whole numbers."""
     new, old, advantages = torch.tensor([-1, -3, -2]), torch.tensor([-2, -2, -2]), torch.tensor([1, -1, 4])

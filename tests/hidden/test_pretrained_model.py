@@ -14,7 +14,7 @@ import torch
 from tiny_checkpoint import END, tiny_checkpoint
 
 from autograder.isolation.near.remote import StudentError
-from autograder.suites import Mismatch, assert_close, assert_equal, points
+from autograder.suites import Mismatch, assert_close, assert_equal, points, rests_on
 
 TERMS = 400
 CPU, META = torch.device("cpu"), torch.device("meta")  # tensors on "meta" have a shape and a dtype, and no numbers
@@ -144,6 +144,7 @@ def _exists(name):
 
 
 @points(0.5, "CUDA before MPS before the CPU, whatever the machine has")
+@rests_on("The fastest kind of device here: CUDA, else MPS, else the CPU.")
 def test_best_device(pretrained_model):
     """Ask for CUDA first, then for MPS; the CPU is for machines that have neither. The result is a `torch.device`."""
     for cuda, mps, expected in ((0, 0, "cpu"), (0, 1, "mps"), (1, 0, "cuda"), (1, 1, "cuda")):
@@ -155,6 +156,7 @@ def test_best_device(pretrained_model):
 
 
 @points(0.25, "float16 on every device but the CPU")
+@rests_on("float16 off the CPU, float32 on it")
 def test_best_dtype(pretrained_model):
     """Only the CPU computes in float32. Every other kind of device gets float16, also one with a number (`cuda:1`)."""
     for name in ("cpu", "cuda", "mps", "cuda:1", "mps:0", "xpu"):
@@ -181,6 +183,7 @@ def place(pretrained_model, model):
 
 
 @points(0.5, "The loaded model computes what its files say")
+@rests_on("The model (in eval mode, in `best_dtype(device)`, on `device`) and its tokenizer.")
 def test_loads_the_model(pretrained_model):
     """The model with its head, in eval mode, on the CPU in float32 whatever the files hold; and its own tokenizer."""
     text = " the dog, a café."
@@ -198,6 +201,7 @@ def test_loads_the_model(pretrained_model):
 
 
 @points(0.25, "On another device than the CPU the weights are float16")
+@rests_on("The model (in eval mode, in `best_dtype(device)`, on `device`) and its tokenizer.")
 def test_device_is_used(pretrained_model):
     """`device` says where the model goes, and its weights take the dtype that is best there."""
     try:
@@ -210,6 +214,7 @@ def test_device_is_used(pretrained_model):
 
 
 @points(0.25, "Without a device, the best one is taken")
+@rests_on("device: where to put the model; `best_device()` if None.")
 def test_default_device(pretrained_model):
     """No `device` means `best_device()`: the accelerator where there is one, the CPU where there is nothing else."""
     with pretrained_model.patched(machine(cuda=False, mps=False)):
@@ -227,6 +232,7 @@ def test_default_device(pretrained_model):
 
 
 @points(0.25, "It says which device it chose")
+@rests_on("prints the device that it chose")
 def test_says_the_device(pretrained_model):
     """`load_model` prints the device that the model goes to, which is not always the best one."""
     for device in (CPU, META):
@@ -240,6 +246,7 @@ def test_says_the_device(pretrained_model):
 
 
 @points(0.25, "A folder without a model is an error that says so")
+@rests_on("It is the library's own error, and says what it looked for.")
 def test_no_model(pretrained_model):
     """Let the library's own error through: a `None` in place of a model fails later, where nobody knows why."""
     load(pretrained_model, tiny_checkpoint(), CPU)
@@ -262,6 +269,7 @@ BATCHES = [
 
 
 @points(0.25, "The hidden states are the decoder's last, after its final norm")
+@rests_on("The decoder's last hidden states, after its final norm, `[B, T, C]`")
 def test_hidden_states(pretrained_model):
     """The first result is the decoder's `last_hidden_state`, for every text and every position: [B, T, C]."""
     model, _ = There(pretrained_model).pair()
@@ -273,6 +281,7 @@ def test_hidden_states(pretrained_model):
 
 
 @points(0.25, "The head turns every hidden state into scores for all tokens")
+@rests_on("and the logits, `[B, T, V]`")
 def test_logits(pretrained_model):
     """The second result is the head applied to the hidden states, for every text and every position: [B, T, V]."""
     model, _ = There(pretrained_model).pair()
@@ -289,6 +298,7 @@ NEXT = ((True, "a sat dog", 7), (True, "a sun mat", 3), (False, "a sat sun", 8),
 
 
 @points(0.5, "The most probable next tokens, and how probable they are")
+@rests_on("the most probable first")
 def test_next_token(pretrained_model):
     """The last position's scores, through softmax over the whole vocabulary; the best first.
 
@@ -332,18 +342,21 @@ def assert_continues(pretrained_model, cases, lengths=(9,), **kwargs):
 
 
 @points(0.25, "The most probable token, again and again")
+@rests_on("Take the most probable token, append it, and ask again")
 def test_greedy(pretrained_model):
     """Each new token is the most probable one after all tokens before it: those of the prompt and the new ones."""
     assert_continues(pretrained_model, ORDINARY)
 
 
 @points(0.25, "The same text without the cache")
+@rests_on("The text is the same with and without.")
 def test_greedy_without_cache(pretrained_model):
     """`use_cache=False` costs time and changes nothing in the text."""
     assert_continues(pretrained_model, ORDINARY[1:], use_cache=False)
 
 
 @points(0.25, "With the cache only the newest token is fed, without it the whole text")
+@rests_on("With it only the newest token, `[1, 1]`, goes through the 30 blocks.")
 def test_what_is_fed(pretrained_model):
     """The cache knows all tokens that were fed, so each goes through the model once. Without it, all go, every time."""
     prompt, steps = ORDINARY[0][1], 8
@@ -367,18 +380,21 @@ def test_what_is_fed(pretrained_model):
 
 
 @points(0.25, "It stops before the end-of-sequence token")
+@rests_on("It ends before the end-of-sequence token.")
 def test_stops(pretrained_model):
     """The end token that the model chooses ends the text, also if it is the first; one inside the prompt does not."""
     assert_continues(pretrained_model, (*ENDING, *MARKED))
 
 
 @points(0.25, "At most as many tokens as asked for")
+@rests_on("stop after this many tokens; 0 gives the empty text")
 def test_max_new_tokens(pretrained_model):
     """`max_new_tokens` counts new tokens, not those of the prompt; none is allowed, too."""
     assert_continues(pretrained_model, ORDINARY[:1], lengths=(0, 1, 3, 10))
 
 
 @points(0.25, "The continuation alone, without special tokens")
+@rests_on("The continuation alone, without special tokens.")
 def test_only_the_continuation(pretrained_model):
     """All new tokens are decoded together, without the prompt's, and with `skip_special_tokens=True`.
 
@@ -402,6 +418,7 @@ def assert_surprises(pretrained_model, cases):
 
 
 @points(0.5, "How much each token of a completion surprises the model")
+@rests_on("-ln p(c_i | prompt, c_1 ... c_{i-1}) for each token c_i of the completion")
 def test_surprisals(pretrained_model):
     """-log p of each completion token, given all tokens before it. The scores for it stand at the position before."""
     cases = (
@@ -413,12 +430,14 @@ def test_surprisals(pretrained_model):
 
 
 @points(0.25, "Prompt and completion are tokenized one by one")
+@rests_on("Its tokens follow the prompt's, and get no special tokens of their own.")
 def test_boundary(pretrained_model):
     """The completion's tokens are those that it has alone: no special ones, and none melted with the prompt's end."""
     assert_surprises(pretrained_model, ((" the ca", "t sat"), (" so", "ng"), ("caf", "é.")))
 
 
 @points(0.25, "A surprise of hundreds of nats is a number, too")
+@rests_on("a number however small the probability is")
 def test_large_surprisals(pretrained_model):
     """A probability can be too small for a float, and its logarithm is still a number: take the log-softmax."""
     model, tokenizer = There(pretrained_model).pair()
@@ -432,6 +451,7 @@ def test_large_surprisals(pretrained_model):
 
 
 @points(0.25, "The ids go to the device that the model is on")
+@rests_on("two tensors can only meet on the same one")
 def test_ids_follow_the_model(pretrained_model):
     """A tokenizer gives ids on the CPU. On another device the model cannot read them: send them to `model.device`."""
     prompt = NEXT[0][1]

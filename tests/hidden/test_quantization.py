@@ -18,6 +18,7 @@ from autograder.suites import (
     assert_raises_value_error,
     assert_shape,
     points,
+    rests_on,
 )
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 6))
@@ -58,6 +59,7 @@ def assert_nearest(quantized, weights, expected_scale, slack=FLOAT32_STEPS):
 
 
 @points(1, "One scale for all: each weight goes to the nearest step")
+@rests_on("`s = max |w| / 127` and `q = round(w / s)`")
 @given(weights=MATRICES, size=st.sampled_from([0.02, 1.0, 50.0]))
 def test_one_scale(quantization, weights, size):
     """The scale is the largest size of all weights over 127; a weight over the scale, rounded, is its whole number."""
@@ -69,6 +71,7 @@ def test_one_scale(quantization, weights, size):
 
 
 @points(1, "A scale for each row: each weight goes to the nearest step of its row")
+@rests_on("whether each row has a scale of its own, or all weights share one")
 @given(weights=MATRICES, sizes=st.permutations([1e-3, 0.5, 1.0, 200.0]))
 def test_per_row(quantization, weights, sizes):
     """With `per_row=True`, the scale of a row is the largest size in it over 127, whatever the other rows hold."""
@@ -81,6 +84,7 @@ def test_per_row(quantization, weights, sizes):
 
 
 @points(0.5, "The scale is [] or [out, 1], and one scale is the default")
+@rests_on("the scale, `[]` or `[out, 1]`, always positive")
 def test_scale_shapes(quantization):
     """A single scale has no axes, and scales of rows are a column. So both broadcast against the whole numbers."""
     weights = np.arange(-6.0, 9.0).reshape(3, 5) ** 3
@@ -92,6 +96,7 @@ def test_scale_shapes(quantization):
 
 
 @points(0.5, "Rows of zeros, alone and among others")
+@rests_on("Any positive scale is right for it, because all its weights are 0 steps")
 @given(weights=arrays((3, 4), low=-2, high=2))
 def test_zeros(quantization, weights):
     """0 / 0 is not a number. A row of zeros is all 0 with a positive scale, and the rows beside it do not notice."""
@@ -106,11 +111,14 @@ def test_zeros(quantization, weights):
     assert_equal(quantized[1], np.zeros(4, np.int8))
     others = np.array([0, 2])
     assert_nearest(quantized[others], weights[others], scale_of(weights[others], per_row=True))
+    tiny, _ = quantize(quantization, 1e-9 * weights, per_row=True)
+    assert_nearest(tiny[others], weights[others], scale_of(weights[others], per_row=True))
     if not np.all(np.asarray(scale) > 0):
         raise Mismatch("the scale of a row of zeros is not positive", scale, None)
 
 
 @points(0.5, "Weights of any size, however small or large")
+@rests_on("so no weight is off by more than half a step")
 @given(
     weights=arrays((2, 5), low=-1, high=1, dtype=np.float32),
     exponent=st.sampled_from([-60, -40, -10, 10, 60]),
@@ -129,6 +137,7 @@ def test_any_size(quantization, weights, exponent, per_row):
 
 
 @points(0.5, "Opposite weights are opposite whole numbers, from -127 to 127")
+@rests_on("int8 `[out, in]`, from -127 to 127")
 @given(weights=arrays((2, 6), low=-2, high=2))
 def test_symmetry(quantization, weights):
     """The steps are the same on both sides of zero: -128 is never used, and the sign changes nothing but the sign."""
@@ -145,6 +154,7 @@ def test_symmetry(quantization, weights):
 
 
 @points(0.5, "float32, float16 and whole numbers are weights, too")
+@rests_on("in any floating dtype, or whole numbers; computed in float32 at least")
 @given(
     single=arrays((3, 4), low=-8, high=8, dtype=np.float32),
     half=arrays((3, 4), low=-8, high=8, dtype=np.float16),
@@ -163,6 +173,7 @@ def test_dtypes(quantization, single, half, per_row):
 
 
 @points(0.5, "Back to float32: whole numbers times their scale")
+@rests_on("float32 `[out, in]`: off by half a step at most")
 @given(numbers=MATRICES, scales=arrays((4, 1), low=1e-3, high=10), dtype=st.sampled_from([np.float32, np.float64]))
 def test_dequantize(quantization, numbers, scales, dtype):
     """Each weight is its whole number times the scale: the one scale, or that of its row. The result is float32."""
@@ -175,6 +186,7 @@ def test_dequantize(quantization, numbers, scales, dtype):
 
 
 @points(0.5, "The bytes of every dtype")
+@rests_on("`bytes = number · bits / 8`, rounded up")
 def test_memory(quantization):
     """32, 16, 16, 8 and 4 bits a weight, 8 bits a byte; the result is an `int`, also for a large model."""
     for number in (0, 2, 1000, 134_515_008, 405 * 10**9):
@@ -183,6 +195,7 @@ def test_memory(quantization):
 
 
 @points(0.25, "An odd int4 has a byte to itself")
+@rests_on("an odd one out has a byte to itself")
 def test_odd_int4(quantization):
     """Two int4 share a byte. Half a byte cannot be had, so an odd number is rounded up, and only for int4."""
     for number, expected in ((1, 1), (3, 2), (7, 4), (1001, 501), (405 * 10**9 + 1, 202_500_000_001)):
@@ -191,6 +204,7 @@ def test_odd_int4(quantization):
 
 
 @points(0.25, "An unknown dtype is a ValueError that says so")
+@rests_on("ValueError: another dtype.")
 def test_unknown_dtype(quantization):
     """Another name is an error, not a guess: whoever asks for it gets a sentence and not a wrong number."""
     for dtype in ("float64", "int", "int16", "Int8", "fp16", "", "nf4"):

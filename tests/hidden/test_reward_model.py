@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.suites import assert_close, assert_dtype, assert_equal, points, seeds
+from autograder.suites import assert_close, assert_dtype, assert_equal, points, rests_on, seeds
 
 SIZES = st.sampled_from([(1, 4), (2, 3), (3, 7), (5, 4), (4, 6), (4, 4), (1, 1)])  # sequences and tokens
 # How masks look: a completion with padding behind, a prompt before, both, holes, one token, all.
@@ -69,6 +69,7 @@ def scalar(number):
 
 
 @points(0.5, "The loss of any batch of pairs")
+@rests_on("The mean of -log sigmoid(chosen - rejected)")
 @given(seed=seeds(), batch=st.integers(1, 6))
 def test_loss_values(reward_model, seed, batch):
     """The mean of -log sigmoid(chosen - rejected): small for a pair in the right order, large in the wrong one."""
@@ -78,6 +79,7 @@ def test_loss_values(reward_model, seed, batch):
 
 
 @points(0.5, "Every pair has its own loss, and the batch their mean")
+@rests_on("a batch has the mean of its pairs")
 @given(margins=st.lists(st.floats(1, 8), min_size=1, max_size=4), level=st.floats(-5, 5))
 def test_mean_of_losses(reward_model, margins, level):
     """The sigmoid comes before the mean: a pair in the right order by far must not hide one in the wrong order."""
@@ -89,6 +91,7 @@ def test_mean_of_losses(reward_model, margins, level):
 
 
 @points(0.5, "Learning raises the chosen rewards and lowers the rejected ones")
+@rests_on("so the loss of a pair is minus the logarithm of that probability")
 @given(seed=seeds(), batch=st.integers(2, 5))
 def test_gradients(reward_model, seed, batch):
     """The slope of a loss is -sigmoid(-margin) by the chosen reward, and its opposite by the rejected one."""
@@ -103,6 +106,7 @@ def test_gradients(reward_model, seed, batch):
 
 
 @points(0.5, "Differences of ±10000 give a finite loss and a finite gradient")
+@rests_on("finite also for large differences", "is right at both ends")
 def test_extreme_margins(reward_model):
     """A pair in the wrong order by far teaches most: its loss is large, its gradient neither 0 nor nan."""
     chosen, rejected = torch.tensor([[-1e4, 5e3, 0.5], [0.0, -5e3, -0.5]])  # margins of -10000, 10000 and 1
@@ -114,6 +118,7 @@ def test_extreme_margins(reward_model):
 
 
 @points(1, "The penalized rewards of any batch")
+@rests_on("R_t = -beta * (policy_t - reference_t) at kept tokens, plus the reward at the last of them")
 @given(seed=seeds(), sizes=SIZES, beta=st.sampled_from([0.02, 0.3, 1.0, 2.5]))
 def test_penalized_values(reward_model, seed, sizes, beta):
     """-beta · (policy - reference) at every kept token, and the reward on top of it at the last kept one."""
@@ -124,6 +129,7 @@ def test_penalized_values(reward_model, seed, sizes, beta):
 
 
 @points(0.5, "A kept token pays for what the policy likes more than the reference")
+@rests_on("A token that the policy likes more than the reference does costs something")
 @given(seed=seeds(), beta=st.sampled_from([0.0, 0.1, 0.5, 2.0]))
 def test_penalty(reward_model, seed, beta):
     """What the policy likes more than the reference costs beta · (log policy - log reference); less gives back."""
@@ -135,6 +141,7 @@ def test_penalty(reward_model, seed, beta):
 
 
 @points(1, "The reward stands at the last kept token, wherever that is")
+@rests_on("at least one in each sequence, not always side by side")
 @given(seed=seeds(), beta=st.sampled_from([0.1, 0.8]))
 def test_where_the_reward_stands(reward_model, seed, beta):
     """Padding may follow, a prompt may precede, there may be gaps: the last True of a row is the place."""
@@ -147,6 +154,7 @@ def test_where_the_reward_stands(reward_model, seed, beta):
 
 
 @points(0.5, "Each reward is paid out once, and whole")
+@rests_on("it is paid out once, with the answer's last token")
 @given(seed=seeds(), sizes=SIZES, beta=st.sampled_from([0.05, 0.4, 3.0]))
 def test_sum_of_a_sequence(reward_model, seed, sizes, beta):
     """All tokens together get the reward minus beta times the log-ratio of the kept tokens: no more, no less."""
@@ -157,6 +165,7 @@ def test_sum_of_a_sequence(reward_model, seed, sizes, beta):
 
 
 @points(0.5, "Nothing at tokens that are not kept, whatever stands there")
+@rests_on("0 at tokens that are not kept")
 @given(seed=seeds(), beta=st.sampled_from([0.1, 1.0]))
 def test_masked_tokens(reward_model, seed, beta):
     """Prompts and padding have log-probabilities too, some of them absurd. What they get is exactly 0."""
@@ -168,6 +177,7 @@ def test_masked_tokens(reward_model, seed, beta):
 
 
 @points(0.5, "Floats keep their dtype")
+@rests_on("A scalar in the dtype of the rewards", "`[B, T]` in the dtype of the log-probabilities")
 def test_dtypes_are_kept(reward_model):
     """The loss has the dtype of the rewards; the penalized rewards that of the log-probabilities."""
     for dtype in (torch.float16, torch.float32, torch.float64):

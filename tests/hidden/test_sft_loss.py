@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.suites import assert_close, assert_dtype, assert_equal, points, seeds
+from autograder.suites import assert_close, assert_dtype, assert_equal, points, rests_on, seeds
 
 IDS = st.lists(st.integers(0, 300), min_size=0, max_size=6)
 # Sequences, places, words: mostly no two alike, and places enough to see a shift in any direction; and the smallest.
@@ -54,6 +54,7 @@ def constant_rows(rows):
 
 
 @points(0.5, "The model reads the prompt, then the completion")
+@rests_on("the prompt and then the completion, and the same with every label of the prompt ignored")
 @given(prompt=IDS, completion=IDS)
 def test_input_ids(sft_loss, prompt, completion):
     """`input_ids` holds every id of the prompt and after them every id of the completion, and nothing else."""
@@ -62,6 +63,7 @@ def test_input_ids(sft_loss, prompt, completion):
 
 
 @points(0.5, "A label for every token: the prompt's ignored, the completion's its own ids")
+@rests_on("The labels are the ids that the model reads, at the same places.")
 @given(prompt=IDS, completion=IDS)
 def test_labels(sft_loss, prompt, completion):
     """Each label stands at its token's place. Prompts of any length are ignored, also none at all."""
@@ -70,6 +72,7 @@ def test_labels(sft_loss, prompt, completion):
 
 
 @points(0.25, "Labels are ignored by the number that is asked for")
+@rests_on("ignore_index: the label of a token that does not count.")
 @given(prompt=IDS, completion=IDS, ignore_index=st.sampled_from([-1, 0, 301]))
 def test_labels_ignore_index(sft_loss, prompt, completion, ignore_index):
     """`build_labels` writes `ignore_index` where a label does not count, whatever number that is."""
@@ -78,6 +81,7 @@ def test_labels_ignore_index(sft_loss, prompt, completion, ignore_index):
 
 
 @points(0.75, "The loss of any batch")
+@rests_on("The mean of -log p(label_t | tokens before t) over all labels that count")
 @given(seed=seeds(), sizes=SIZES)
 def test_loss_values(sft_loss, seed, sizes):
     """The mean of -log p over all labels that count, each predicted by the logits one place earlier."""
@@ -87,6 +91,7 @@ def test_loss_values(sft_loss, seed, sizes):
 
 
 @points(0.5, "Logits predict the next label")
+@rests_on("where `logits[:, t]` predict `labels[:, t + 1]`")
 @given(score=st.floats(0.5, 6), seed=seeds())
 def test_shift(sft_loss, score, seed):
     """The logits at a place are made after reading its token: they say what comes next, not the token itself."""
@@ -101,6 +106,7 @@ def test_shift(sft_loss, score, seed):
 
 
 @points(0.5, "What is ignored is not in the number that the sum is divided by")
+@rests_on("neither prompts nor padding are in the sum, nor in the number that it is divided by")
 @given(seed=seeds(), vocabulary=st.integers(2, 20))
 def test_divisor(sft_loss, seed, vocabulary):
     """Where all words are equally probable, every loss is log V, and so is the mean, however many are ignored."""
@@ -112,6 +118,7 @@ def test_divisor(sft_loss, seed, vocabulary):
 
 
 @points(0.5, "Every token weighs the same, in a short answer and in a long one")
+@rests_on("it is one mean for the whole batch: each *token* weighs the same")
 @given(scores=st.lists(st.floats(1, 6), min_size=3, max_size=3))
 def test_tokens_weigh_the_same(sft_loss, scores):
     """There is one mean for all tokens of the batch. A mean of the sequences' means favors short answers."""
@@ -123,6 +130,7 @@ def test_tokens_weigh_the_same(sft_loss, scores):
 
 
 @points(0.5, "Only what predicts a label that counts learns")
+@rests_on("only the tokens of the answer count")
 @given(seed=seeds(), sizes=SIZES)
 def test_what_learns(sft_loss, seed, sizes):
     """The gradient is 0 at logits that predict the prompt, padding or nothing at all, and at no others."""
@@ -135,6 +143,7 @@ def test_what_learns(sft_loss, seed, sizes):
 
 
 @points(0.5, "The loss ignores the number that it is asked to ignore")
+@rests_on("It may be the id of a word, say of one that fills up sequences.")
 @given(seed=seeds(), sizes=SIZES, ignore_index=st.sampled_from([-1, 0, 5, 50]))
 def test_loss_ignore_index(sft_loss, seed, sizes, ignore_index):
     """`ignore_index` may be any number, also a word's id: then that word's labels do not count, and all others do."""
@@ -145,6 +154,7 @@ def test_loss_ignore_index(sft_loss, seed, sizes, ignore_index):
 
 
 @points(0.25, "The first label never counts")
+@rests_on("nothing predicts the first label")
 @given(seed=seeds(), sizes=SIZES)
 def test_first_label(sft_loss, seed, sizes):
     """Nothing comes before the first label, so nothing predicts it. Whether it is ignored or not changes nothing."""
@@ -156,6 +166,7 @@ def test_first_label(sft_loss, seed, sizes):
 
 
 @points(0.5, "The gradient is probability minus truth, shared among the tokens")
+@rests_on("The mean of -log p(label_t | tokens before t) over all labels that count")
 @given(seed=seeds())
 def test_gradient(sft_loss, seed):
     """The loss falls when the right word's logit rises and the others fall; and no place pulls harder than another."""
@@ -168,6 +179,7 @@ def test_gradient(sft_loss, seed):
 
 
 @points(0.25, "Logits of ±10000 do not overflow")
+@rests_on("finite for logits up to ±1e4")
 def test_large_logits(sft_loss):
     """exp(10000) is infinite and exp(-10000) is 0, but the logarithm of a softmax is finite: take it by hand."""
     logits = torch.tensor([1e4, 0.0, 1e4, -1e4, 1e4]).expand(2, 6, 5)
@@ -180,6 +192,7 @@ def test_large_logits(sft_loss):
 
 
 @points(0.5, "Floats keep their dtype")
+@rests_on("A scalar in the dtype of `logits`")
 def test_dtypes_are_kept(sft_loss):
     """The loss has the dtype of the logits, and is one number without axes."""
     for dtype in (torch.float16, torch.float32, torch.float64):

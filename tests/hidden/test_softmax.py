@@ -11,7 +11,7 @@ import scipy.special
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autograder.suites import arrays, assert_close, assert_dtype, assert_equal, points
+from autograder.suites import arrays, assert_close, assert_dtype, assert_equal, points, rests_on
 
 SHAPES = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
 
@@ -24,6 +24,7 @@ def scores_and_axes(draw, high):
 
 
 @points(1, "The numbers are right, along any axis of any shape")
+@rests_on("Each slice along `axis` is one distribution of its own")
 @given(drawn=scores_and_axes(high=30))
 def test_values(softmax, drawn):
     """Each slice along `axis` is exponentials divided by their own sum; no other axis takes part."""
@@ -33,6 +34,7 @@ def test_values(softmax, drawn):
 
 
 @points(0.5, "Without an axis, the last one is meant")
+@rests_on("def softmax(scores: np.ndarray, axis: int = -1)")
 def test_default_axis(softmax):
     """Without an `axis`, both functions work along the last one, also where the scores have three axes."""
     scores = np.arange(24.0).reshape(2, 3, 4) ** 1.5 / 10
@@ -43,6 +45,7 @@ def test_default_axis(softmax):
 
 
 @points(1, "Scores up to a million, of either sign, in every slice")
+@rests_on("any numbers up to ±1e6, or -inf")
 @given(
     scores=arrays((3, 4), low=-1e6, high=1e6),
     small=arrays((1, 4), low=0, high=8),
@@ -55,6 +58,7 @@ def test_extreme_scores(softmax, scores, small, axis):
 
 
 @points(0.5, "No overflow on the way either")
+@rests_on("choose *c* well and no exponential can overflow")
 def test_no_overflow(softmax):
     """A step on the way overflows, even if the result looks right. Subtract first: then no exponential is above 1."""
     for dtype in (np.float64, np.float32):
@@ -71,6 +75,7 @@ def test_no_overflow(softmax):
 
 
 @points(0.5, "A score of -inf has probability exactly 0")
+@rests_on("its probability is exactly 0")
 @given(scores=arrays((4, 5), low=-5, high=5), hidden=arrays((4, 5), low=0, high=1))
 def test_minus_infinity(softmax, scores, hidden):
     """-inf means never: weight exactly 0, and the others share the whole."""
@@ -84,6 +89,7 @@ def test_minus_infinity(softmax, scores, hidden):
 
 
 @points(0.5, "The logarithm is right along any axis of any shape")
+@rests_on("log softmax(z)_i = z_i - log sum_j exp(z_j)")
 @given(drawn=scores_and_axes(high=30))
 def test_log_softmax_values(softmax, drawn):
     """A log-probability is the score minus the natural logarithm of its own slice's sum of exponentials."""
@@ -93,6 +99,7 @@ def test_log_softmax_values(softmax, drawn):
 
 
 @points(0.5, "The logarithm is finite wherever the scores are")
+@rests_on("finite wherever the scores are")
 @given(scores=arrays((3, 5), low=-1, high=1), size=st.sampled_from([1e3, 1e6]), axis=st.sampled_from([0, 1]))
 def test_log_softmax_extremes(softmax, scores, size, axis):
     """Even a probability too small for a float has a logarithm: never compute it by way of the probability."""
@@ -102,6 +109,7 @@ def test_log_softmax_extremes(softmax, scores, size, axis):
 
 
 @points(0.5, "Floats keep their dtype")
+@rests_on("Floating dtypes are kept")
 def test_dtypes_are_kept(softmax):
     """The result has the dtype of the scores: a float32 model must not turn into a float64 one on the way."""
     for dtype in (np.float32, np.float64, np.float16):
@@ -117,6 +125,7 @@ def test_dtypes_are_kept(softmax):
 
 
 @points(0.5, "Whole numbers are computed as floats")
+@rests_on("integers are computed as floats")
 def test_integers(softmax):
     """Integer scores are scores too: the result is a floating-point array."""
     for dtype in (np.int64, np.int32):
@@ -127,6 +136,7 @@ def test_integers(softmax):
 
 
 @points(0.5, "Adding the same number to all scores changes nothing")
+@rests_on("softmax does not change when the same number *c* is subtracted from all scores")
 @given(scores=arrays((3, 5), low=-8, high=8), shift=st.integers(-300, 300))
 def test_shift_invariance(softmax, scores, shift):
     """Softmax only sees differences between scores: what is added to all of them cancels."""

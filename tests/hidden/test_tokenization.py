@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
 
-from autograder.suites import assert_equal, assert_raises_value_error, points
+from autograder.suites import assert_equal, assert_raises_value_error, points, rests_on
 
 
 class Step(NamedTuple):
@@ -130,6 +130,7 @@ ANY_TEXT = st.text(max_size=25) | SENTENCES | RUNS
 
 
 @points(1, "Each step merges the pair that occurs most often")
+@rests_on("each step merges the pair with the largest (count, pair)")
 @given(text=SENTENCES, num_merges=st.integers(1, 10))
 def test_train_most_frequent(tokenization, text, num_merges):
     """Count all pairs of neighbors, merge the most frequent one everywhere, and count again in what is left.
@@ -141,6 +142,7 @@ def test_train_most_frequent(tokenization, text, num_merges):
 
 
 @points(0.5, "Of equally frequent pairs, the greatest is merged")
+@rests_on("the greatest pair wins, in the order that Python gives to tuples of bytes")
 @given(text=TIES.filter(lambda text: len(merges_of(text, allow_runs=False)) >= 2))
 @example(text="azbcazbc")
 @example(text="acabacab cdcd ab ab")
@@ -155,6 +157,7 @@ def test_train_ties(tokenization, text):
 
 
 @points(0.5, "In a run of equal tokens every place counts, and merging goes from left to right")
+@rests_on("Every place counts, also where pairs overlap", "It goes from left to right: `a a a` becomes `aa a`.")
 @given(text=RUNS, num_merges=st.integers(1, 6))
 @example(text="aaaaabcbcbc", num_merges=1)
 def test_train_runs(tokenization, text, num_merges):
@@ -166,6 +169,7 @@ def test_train_runs(tokenization, text, num_merges):
 
 
 @points(0.5, "Training stops when no pair occurs twice, and not before")
+@rests_on("fewer than `num_merges` if at some point no pair occurs twice")
 @given(text=SENTENCES, length=st.integers(0, 40), spare=st.integers(0, 50))
 def test_train_stops(tokenization, text, length, spare):
     """However many merges are asked for, the last one takes a pair that stands at two places.
@@ -178,6 +182,7 @@ def test_train_stops(tokenization, text, length, spare):
 
 
 @points(0.5, "Training sees the bytes of the whole text")
+@rests_on("all of it is one sequence of bytes, spaces and line ends too")
 @given(text=st.sampled_from(WHOLE), num_merges=st.integers(1, 3))
 def test_train_bytes(tokenization, text, num_merges):
     """A letter beyond ASCII is two to four bytes, and those are merged one by one.
@@ -188,6 +193,7 @@ def test_train_bytes(tokenization, text, num_merges):
 
 
 @points(1, "Texts are encoded as the tokenizers library encodes them")
+@rests_on("its bytes, with the merges applied in the order of training")
 @given(training=SENTENCES, text=ANY_TEXT, share=st.sampled_from([0.0, 0.3, 0.7, 1.0]))
 @example(training=sentence(1), text="the the other the letter the sea", share=1.0)
 def test_encode_values(tokenization, training, text, share):
@@ -204,6 +210,7 @@ def test_encode_values(tokenization, training, text, share):
 
 
 @points(0.5, "Encoding the training text gives the tokens that training ended with")
+@rests_on("do to it what training did to its own")
 @given(text=TIES | RUNS)
 def test_encode_training_text(tokenization, text):
     """Encoding does to a text what training did to its own: so on that one it must end where training ended."""
@@ -212,6 +219,7 @@ def test_encode_training_text(tokenization, text):
 
 
 @points(0.25, "A token is its bytes, however it was made")
+@rests_on("should two merges make the same bytes, the first one's number counts")
 def test_encode_duplicates(tokenization):
     """If two merges make the same bytes, such tokens have the id of the first, and it decodes to those bytes.
 
@@ -226,6 +234,7 @@ def test_encode_duplicates(tokenization):
 
 
 @points(0.5, "Decoding what was encoded gives the text again, for every text")
+@rests_on("`decode(encode(text, merges), merges) == text` for every text")
 @given(training=SENTENCES, text=ANY_TEXT)
 @example(training=sentence(2), text="")
 @example(training=sentence(2), text="\ufeff two  spaces\r\nÅ A\u030a \x00\u2028 \ufffd \U0010ffff ")
@@ -239,6 +248,7 @@ def test_round_trip(tokenization, training, text):
 
 
 @points(0.5, "Decoding joins all bytes before it reads them, and replaces what is no UTF-8")
+@rests_on("bytes that are no UTF-8 become U+FFFD")
 @given(places=st.lists(st.integers(0, 100), max_size=12))
 def test_decode_bytes(tokenization, places):
     """The bytes of one letter may lie in several tokens: decode all bytes at once, not token by token.
@@ -256,6 +266,7 @@ def test_decode_bytes(tokenization, places):
 
 
 @points(0.25, "Unknown ids are refused")
+@rests_on("ValueError: an id belongs to no token.")
 @given(unknown=st.sampled_from([0, 1, 1000, 10**12]), before=st.lists(st.integers(0, 257), max_size=3))
 @example(unknown=1000, before=[97])
 def test_decode_unknown(tokenization, unknown, before):

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from autograder.suites import Mismatch, assert_close, assert_dtype, assert_shape, points, seeds
+from autograder.suites import Mismatch, assert_close, assert_dtype, assert_shape, points, rests_on, seeds
 
 # B, T, C and the number of heads: few heads and many, as many as numbers, and one; one text; one position.
 SIZES = [
@@ -111,6 +111,7 @@ def terms(size):
 
 
 @points(0.5, "The weights have the names and shapes that were asked for")
+@rests_on("Only with these names do other people's weights fit into your block.")
 def test_names_and_shapes(transformer_block):
     """A `state_dict` calls weights by the parts' names, and other people's weights only fit where names and shapes do.
 
@@ -130,6 +131,7 @@ def test_names_and_shapes(transformer_block):
 
 
 @points(0.5, "The whole block gives the right numbers")
+@rests_on("h = norm1(x + attn(x)), then norm2(h + ffn(h))")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -144,6 +146,7 @@ def test_values(transformer_block, size, seed):
 
 
 @points(0.5, "The attention half is right, with any number of heads")
+@rests_on("num_heads: how many heads the attention has.")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -159,6 +162,7 @@ def test_attention_half(transformer_block, size, seed):
 
 
 @points(0.25, "Without num_heads there are two")
+@rests_on("num_heads: int = 2")
 def test_default_heads(transformer_block):
     """`MiniTransformerBlock(embed_dim)` has two heads: that is the parameter's default."""
     size = (2, 5, 12, 2)
@@ -168,6 +172,7 @@ def test_default_heads(transformer_block):
 
 
 @points(0.75, "The feed-forward half is right")
+@rests_on("`nn.Sequential` of Linear C → 4C, ReLU, Linear 4C → C.")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -183,6 +188,7 @@ def test_feed_forward_half(transformer_block, size, seed):
 
 
 @points(0.5, "What a sublayer does not change gets through")
+@rests_on("Each *adds* its result to what is there")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -198,6 +204,7 @@ def test_residuals(transformer_block, size, seed):
 
 
 @points(0.25, "The norms are PyTorch's, their epsilon too")
+@rests_on("norm1: `nn.LayerNorm`, after the attention.")
 @given(seed=seeds(), scale=st.sampled_from([1e-3, 1e-4, 0.0]))
 @settings(max_examples=6)
 def test_small_numbers(transformer_block, seed, scale):
@@ -214,6 +221,7 @@ def test_small_numbers(transformer_block, seed, scale):
 
 
 @points(0.5, "With causal=True the numbers are right")
+@rests_on("and all later ones are hidden from it")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -228,6 +236,7 @@ def test_causal_values(transformer_block, size, seed):
 
 
 @points(0.5, "With causal=True the future changes nothing")
+@rests_on("causal: if True, no position sees a later one.")
 @pytest.mark.parametrize("size", [size for size in SIZES if size[1] > 1])
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -250,6 +259,7 @@ def test_future_is_hidden(transformer_block, size, seed):
 
 
 @points(0.25, "One block reads texts of any length, one after the other")
+@rests_on("`B` texts at once, `T` words in each")
 def test_any_length(transformer_block):
     """A short text, then a long one, with `causal` and without, in training and in evaluation: each as if alone.
 
@@ -266,6 +276,7 @@ def test_any_length(transformer_block):
 
 
 @points(0.25, "Without causal everybody sees everybody, in any order")
+@rests_on("every position gathers what it needs from the others")
 @given(seed=seeds())
 @settings(max_examples=6)
 def test_order_and_batch(transformer_block, seed):
@@ -284,6 +295,7 @@ def test_order_and_batch(transformer_block, seed):
 
 
 @points(0.5, "Gradients reach every weight, and are right")
+@rests_on("what is known already gets through, and gradients with it")
 @pytest.mark.parametrize("size", SIZES)
 @given(seed=seeds())
 @settings(max_examples=2)
@@ -309,6 +321,7 @@ def test_gradients(transformer_block, size, seed):
 
 
 @points(0.25, "With causal=True the gradients are right, too")
+@rests_on("what is known already gets through, and gradients with it")
 @given(seed=seeds())
 @settings(max_examples=4)
 def test_causal_gradients(transformer_block, seed):
@@ -336,6 +349,7 @@ def test_causal_gradients(transformer_block, seed):
 
 
 @points(0.25, "A float64 block computes in float64")
+@rests_on("`[B, T, C]`, in the same dtype.")
 def test_float64(transformer_block):
     """`block.double()` makes the weights float64, and then everything between input and result is float64 too.
 
@@ -358,6 +372,7 @@ def test_float64(transformer_block):
 
 
 @points(0.25, "Training and evaluation give the same")
+@rests_on("no part has dropout")
 def test_no_dropout(transformer_block):
     """The block has no dropout, and nothing in it is random.
 

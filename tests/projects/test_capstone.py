@@ -46,7 +46,15 @@ def _no_exercise_stays() -> Iterator[None]:
         sys.modules.pop(name, None)
 
 
-def test_top_to_bottom(checkpoint, capsys):
+@pytest.fixture(autouse=True)
+def _short_and_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Attention at lengths that take no time, and its picture where it is thrown away."""
+    monkeypatch.setattr("projects.capstone_speed.LENGTHS", (24, 48))
+    monkeypatch.setattr("projects.capstone_speed.BLOCK", 16)
+    monkeypatch.setattr("projects.capstone.PICTURES", tmp_path / "pictures")
+
+
+def test_top_to_bottom(checkpoint, tmp_path, capsys):
     """With right exercises every step goes well, the same text is written, and the chat goes on in the same caches."""
     assert main(["--from", str(COURSE.root / "solutions"), "--model", str(checkpoint)]) == 0
     said = capsys.readouterr().out
@@ -56,12 +64,20 @@ def test_top_to_bottom(checkpoint, capsys):
     assert re.search(r"The same \d+ tokens as transformers' generate writes", said)
     assert re.search(r"The largest difference of all [\d,]+ logits is \d\.\de-0[4-9]: less than 0.001", said)
     assert len(re.findall(r"You: +\S", said)) == 2
+    assert re.search(r"The outputs are the same: \d\.\de-0[4-9] apart at most", said)
+    assert (tmp_path / "pictures" / "capstone-attention.png").read_bytes().startswith(b"\x89PNG")
+    assert "the greedy text is the same 32 tokens" in said
+    rates = re.findall(r"(?:greedy|drawn) +\d +(\d+)% +(\d\.\d\d) +(\d\.\d\d) ", said)
+    assert len(rates) == 2
+    for rate, _, promised in rates:
+        assert float(promised) == pytest.approx(sum((int(rate) / 100) ** power for power in range(5)), abs=0.06)
     assert said.rstrip().endswith("A real model runs on what you have written.")
 
 
-def test_as_a_command():
+def test_as_a_command(tmp_path):
     """The module runs as `make capstone` runs it, also on a model that was not taught to chat."""
     command = [sys.executable, "-P", "-m", "projects.capstone", "--from", "solutions", "--model", tiny_checkpoint()]
+    command += ["--pictures", str(tmp_path)]
     done = subprocess.run(command, cwd=COURSE.root, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "This model has no chat template" in done.stdout
@@ -127,6 +143,10 @@ def test_chat(checkpoint, capsys, monkeypatch):
         ("quantization", "always-down", "off by"),
         ("quantization", "one-row-scale-for-all", "the largest size of each row"),
         ("quantization", "bits-for-bytes", "your memory_bytes counts"),
+        ("speculative_decoding", "accepts-everything", "should have been others"),
+        ("speculative_decoding", "replacement-alone", "with a draft of 1 of 2 blocks it writes"),
+        ("speculative_decoding", "expected-power-off", "your expected_tokens(0.75, 3) is"),
+        ("flash_attention", "no-scale", "from the formula's"),
     ],
 )
 def test_the_wrong_exercise_is_named(name, mistake, says, checkpoint, tmp_path, capsys):
@@ -149,9 +169,9 @@ def test_the_steps_that_can_go_on_do(checkpoint, tmp_path, capsys):
     assert main(["--from", str(tmp_path), "--model", str(checkpoint)]) == 1
     said = capsys.readouterr().out
     assert "This stands on kv_cache, which is not finished" in said
-    assert said.count("Left out") == 2
+    assert said.count("Left out") == 3
     assert "int8, one for each row" in said
-    assert f"5 of {len(STEPS)} steps went well" in said
+    assert f"6 of {len(STEPS)} steps went well" in said
 
 
 def test_no_model(capsys, tmp_path, monkeypatch):

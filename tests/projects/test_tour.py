@@ -15,16 +15,17 @@ from tiny_checkpoint import tiny_checkpoint
 
 from autograder.course import find_course
 from projects.int8_model import to_int8
+from projects.tour.guide import THEMES
 
 ROOT = find_course().root
-TOUR = ROOT / "projects" / "tour.py"
-STEPS = 9
+TOUR = ROOT / "projects" / "tour"
+STEPS = 12
 
 
-def take_the_tour(pictures: Path, folder: Path, model: str) -> subprocess.CompletedProcess[str]:
+def take_the_tour(pictures: Path, folder: Path, model: str, *themes: str) -> subprocess.CompletedProcess[str]:
     """As `make tour` does."""
     command = [sys.executable, "-W", "error", "-P", "-m", "projects.tour", "--pictures", str(pictures)]
-    command += ["--from", str(folder), "--model", model]
+    command += ["--from", str(folder), "--model", model, *themes]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -58,27 +59,32 @@ def test_what_it_says_is_computed(toured):
     assert "The texts are the same" in said
     assert "The smallest is “int8, one scale”" in said
     moved = [float(number) for number in re.findall(r"predictions moved by (\S+) nats", said)]
-    assert moved[0] == 0 < min(moved[1:])
+    assert moved[0] == moved[5] == 0 < min(moved[1:5] + moved[6:])
+    assert "Under autocast, Linear gives bfloat16." in said
+    assert "Under autocast, LlamaRMSNorm gives float32." in said
+    assert re.search(r"as they are: every row sums to 1, the worst is off by \d\.\de-0[5-9]", said)
+    assert re.search(r"It is right in \d+ of 36 statements: \d+%, with a standard error of \d%", said)
 
 
 def test_text_cells_state_no_numbers():
     """What is a fact about a model stands in what the code says; a text cell has numbers of steps and of years only."""
-    notebook = jupytext.read(TOUR)
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    assert len(texts) == STEPS + 1
-    for number, text in enumerate(texts):
-        assert text.startswith(f"## {number}. " if number else "# ")
+    notebooks = [jupytext.read(TOUR / f"{theme}.py") for theme in THEMES]
+    texts = [[cell.source for cell in notebook.cells if cell.cell_type == "markdown"] for notebook in notebooks]
+    assert all(first.startswith("# ") for first, *_ in texts)
+    steps = [text for _, *others in texts for text in others]
+    assert len(steps) == STEPS
+    assert all(text.startswith(f"## {number}. ") for number, text in enumerate(steps, 1))
+    for text in [first for first, *_ in texts] + steps:
         plain = re.sub(r"^#.*$|`[^`]*`|\b(19|20)\d\d\b|SmolLM2-135M-Instruct|int8|b?float(16|32)", "", text, flags=re.M)
         assert not re.findall(r".*\d.*", plain)
 
 
 def test_as_a_notebook(tmp_path):
-    """It opens with Jupytext and runs in Jupyter, where the first cell says where the exercises and the model are."""
-    notebook = jupytext.read(TOUR)
+    """A theme opens with Jupytext and runs in Jupyter, where a cell says where the exercises and the model are."""
+    notebook = jupytext.read(TOUR / "words.py")
     for cell in notebook.cells:
         where = f"start(folder={str(ROOT / 'solutions')!r}, model={tiny_checkpoint()!r})"
         cell.source = cell.source.replace("tour = start()", f"tour = {where}")
-    del notebook.cells[9:]  # three steps: the others do the same things
     NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
@@ -97,6 +103,13 @@ def test_an_exercise_is_missing(tmp_path):
         r"This stands on attention, which is not finished: see line \d+ of .*attention\.py\.\n", done.stderr
     )
     assert len(list((tmp_path / "pictures").iterdir())) == 2
+
+
+def test_one_theme_alone(tmp_path):
+    """Each theme can be taken by itself."""
+    done = take_the_tour(tmp_path / "pictures", ROOT / "solutions", tiny_checkpoint(), "choosing")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name[:6] for path in (tmp_path / "pictures").iterdir()} == {"tour-6", "tour-7"}
 
 
 def test_int8_model():

@@ -27,7 +27,7 @@ from projects.training import Plan, Run, read_checkpoint
 
 NAMES = (
     *("softmax", "attention", "positional_encoding", "tokenization", "multi_head_attention", "llama_block"),
-    *("language_model", "decoding", "kv_cache", "quantization", "pretrained_model"),
+    *("language_model", "optimizer", "evaluation", "decoding", "kv_cache", "quantization", "pretrained_model"),
 )
 CPU = torch.device("cpu")
 SMALL = Plan(dim=64, num_heads=4, num_layers=2, hidden_dim=176, context=64, batch=16, steps=250, warmup=20)
@@ -48,7 +48,7 @@ def shakespeare() -> Corpus:
 def trained(modules, shakespeare, tmp_path_factory) -> Run:
     """A small model after 250 steps on the real plays."""
     folder = tmp_path_factory.mktemp("trained")
-    run = Run(SMALL, modules["language_model"], shakespeare.vocabulary.size, CPU)
+    run = Run(SMALL, modules["language_model"], modules["optimizer"], shakespeare.vocabulary.size, CPU)
     train.train(run, shakespeare, folder / "run.pt", folder / "train.png", QUIET)
     assert (folder / "train.png").read_bytes().startswith(b"\x89PNG")
     return run
@@ -59,7 +59,9 @@ def trained(modules, shakespeare, tmp_path_factory) -> Run:
 
 def test_it_learns_shakespeare(trained, shakespeare):
     """250 steps bring the loss on plays that it never saw below 2.25; counting pairs of letters would give 2.5."""
-    start = Run(SMALL, trained.exercise, shakespeare.vocabulary.size, CPU).loss_on(shakespeare.held_out, 64)
+    start = Run(SMALL, trained.exercise, trained.tools, shakespeare.vocabulary.size, CPU).loss_on(
+        shakespeare.held_out, 64
+    )
     assert start == pytest.approx(math.log(shakespeare.vocabulary.size), abs=0.1)
     step, loss = trained.course.held_out[-1]
     assert step == 250
@@ -93,7 +95,7 @@ def test_transformers_reads_what_it_learned(modules, trained, shakespeare):
 
 def test_a_byte_a_weight_is_enough(modules, trained, shakespeare):
     """The trained model in int8, a scale for each row: a quarter of the memory, and the loss hardly moves."""
-    run = Run(SMALL, modules["language_model"], shakespeare.vocabulary.size, CPU)
+    run = Run(SMALL, modules["language_model"], modules["optimizer"], shakespeare.vocabulary.size, CPU)
     quantization, state = modules["quantization"], trained.model.state_dict()
     for name, weight in state.items():
         if weight.dim() == 2:
@@ -153,7 +155,7 @@ def test_transformers_learns_the_same_step_by_step(modules, shakespeare):
     In float64, but the library's norms and rotary angles are float32, whose roundings of 6e-8 meet the loss of one step
     about as they are, and grow with the steps; a thousand of them are allowed.
     """
-    run = Run(SMALL, modules["language_model"], shakespeare.vocabulary.size, CPU)
+    run = Run(SMALL, modules["language_model"], modules["optimizer"], shakespeare.vocabulary.size, CPU)
     run.model.double()
     twin = _twin(run, shakespeare.vocabulary.size).double()
     groups = [
@@ -166,7 +168,7 @@ def test_transformers_learns_the_same_step_by_step(modules, shakespeare):
         starts = torch.randint(len(shakespeare.train) - SMALL.context + 1, (SMALL.batch,), generator=generator)
         ids = torch.stack([shakespeare.train[start : start + SMALL.context] for start in starts.tolist()])
         for group in optimizer.param_groups:
-            group["lr"] = SMALL.rate(step)
+            group["lr"] = run.rate(step)
         loss = twin(input_ids=ids, labels=ids).loss
         optimizer.zero_grad()
         loss.backward()
@@ -194,8 +196,8 @@ from projects.training import Plan, Run, read_checkpoint
 train.EVERY, plan, path = 3, {TINY!r}, Path({str(folder / "run.pt")!r})
 text = "To be, or not to be: that is the question.\\n" * 40
 corpus = in_characters({{name: text for name in ("hamlet", *HELD_OUT)}})
-language_model, = load_exercises(Path({str(find_course().root / "solutions")!r}), ["language_model"])
-run = Run(plan, language_model, corpus.vocabulary.size, torch.device("cpu"))
+exercises = load_exercises(Path({str(find_course().root / "solutions")!r}), ["language_model", "optimizer"])
+run = Run(plan, *exercises, corpus.vocabulary.size, torch.device("cpu"))
 if state := read_checkpoint(path, plan):
     run.restore(state)
 print("from", run.step, flush=True)
@@ -260,7 +262,7 @@ def _assert_same(left: object, right: object) -> None:
 def test_only_its_own_checkpoint_is_taken(modules, tmp_path):
     """Another plan, half a file, or a pickle that would run code: none of them is gone on from."""
     path, ran = tmp_path / "run.pt", tmp_path / "ran"
-    run = Run(TINY, modules["language_model"], 10, CPU)
+    run = Run(TINY, modules["language_model"], modules["optimizer"], 10, CPU)
     run.save(path, {"vocabulary": []})
     assert read_checkpoint(path, TINY)
     assert read_checkpoint(path, replace(TINY, batch=5)) is None
@@ -284,16 +286,9 @@ class _Runs:
 # --- The parts -------------------------------------------------------------------------------------------------------
 
 
-def test_the_rate_rises_and_falls():
-    """Linear up to the highest, half a cosine down to a tenth."""
-    plan = Plan(steps=1100, warmup=100, learning_rate=1.0)
-    assert [plan.rate(step) for step in (0, 49, 99)] == pytest.approx([0.01, 0.5, 1.0])
-    assert [plan.rate(step) for step in (100, 600, 1100)] == pytest.approx([1.0, 0.55, 0.1])
-
-
 def test_gradients_are_clipped(modules):
     """However long the gradient is, the optimizer sees one of the length that the plan allows."""
-    run = Run(replace(TINY, clip=1e-3), modules["language_model"], 10, CPU)
+    run = Run(replace(TINY, clip=1e-3), modules["language_model"], modules["optimizer"], 10, CPU)
     run.advance(torch.arange(100) % 10)
     length = torch.stack([weight.grad.norm() for weight in run.model.parameters()]).norm()
     assert length.item() == pytest.approx(1e-3, rel=1e-3)
@@ -327,7 +322,7 @@ def test_an_unfinished_exercise_is_named(tmp_path, capsys):
 
 def test_a_wrong_exercise_is_named(modules):
     """A loss that is no number, and a function that raises, name the exercise to look at."""
-    run = Run(TINY, modules["language_model"], 10, CPU)
+    run = Run(TINY, modules["language_model"], modules["optimizer"], 10, CPU)
     run.model.norm.weight.data.fill_(math.nan)
     with pytest.raises(NotReady, match=r"loss of step 1 is nan(.|\n)*make check EX=language_model"):
         run.advance(torch.arange(100) % 10)

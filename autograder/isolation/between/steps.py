@@ -20,6 +20,7 @@ import numpy as np
 MOST_STEPS = 1500  # of one request
 MOST_NUMBERS = 4096  # of one value; of more, as many are looked at
 MOST_IN_ALL = 2**19
+MOST_NODES = 20_000  # of PyTorch's graphs
 ITEMS, DEPTH, CHARACTERS = 64, 3, 500
 NOTE = "__note_step__"
 GRADIENT, LARGE, OBJECT, LAYER = "\0gradient", "\0large", "\0object", "\0layer"
@@ -33,12 +34,29 @@ class Point(NamedTuple):
         function: the function or method, as `MultiHeadAttention.forward`.
         name: the variable, "return", or which of the function's conditions.
         kind: "argument", "value", "condition", "turn" (of a loop) or "return".
+        last: the last line of what is written there; of a block's head alone.
     """
 
     line: int
     function: str
     name: str
     kind: str
+    last: int
+
+
+def points_of(source: str) -> list[Point]:
+    """Where steps can happen in a module.
+
+    Raises:
+        SyntaxError: the source is none.
+    """
+    return _noted(source, "module.py")[1]
+
+
+def _noted(source: str, file: str) -> tuple[ast.Module, list[Point]]:
+    tree, points = ast.parse(source, file), list[Point]()
+    tree.body = list(_Notes(points).definitions(tree.body, ""))
+    return ast.fix_missing_locations(tree), points
 
 
 @dataclass
@@ -54,6 +72,7 @@ class Recorder:
     points: list[Point] = field(default_factory=list)
     steps: list[tuple[int, Any, int]] = field(default_factory=list)
     _left: int = MOST_IN_ALL
+    _flows: dict[Any, frozenset[tuple[int, ...]]] = field(default_factory=dict)  # by node of PyTorch's graph
     _busy: bool = False
 
     def load(self, source: str) -> ModuleType:
@@ -62,9 +81,8 @@ class Recorder:
         Raises:
             SyntaxError: the source is none.
         """
-        tree = ast.parse(source, f"{self.name}.py")
-        tree.body = list(_Notes(self.points).definitions(tree.body, ""))
-        code = compile(ast.fix_missing_locations(tree), f"{self.name}.py", "exec", dont_inherit=True)
+        tree, self.points = _noted(source, f"{self.name}.py")
+        code = compile(tree, f"{self.name}.py", "exec", dont_inherit=True)
         module = ModuleType(self.name)
         module.__dict__[NOTE] = self.note
         sys.modules[self.name] = module
@@ -74,6 +92,7 @@ class Recorder:
     def begin(self, seed: int) -> None:
         """Forgets what happened so far, and makes what is random the same on both sides."""
         self.steps.clear()
+        self._flows.clear()
         self._left = MOST_IN_ALL
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -117,7 +136,7 @@ class Recorder:
             return self._array(np.asarray(value), value)
         if torch is not None and isinstance(value, torch.Tensor):
             numbers = self._array(value.detach(), value)
-            return (GRADIENT, numbers) if value.requires_grad else numbers
+            return (GRADIENT, numbers, self._leaves(value)) if value.requires_grad else numbers
         if torch is not None and isinstance(value, torch.nn.Module):
             return _layer(value, torch)
         if isinstance(value, (list, tuple)) and type(value).__module__ != self.name and depth < DEPTH:
@@ -130,6 +149,22 @@ class Recorder:
         if isinstance(value, (torch.dtype, torch.device) if torch is not None else ()):
             return str(value)
         return (OBJECT, "")
+
+    def _leaves(self, tensor: Any) -> list[str]:
+        """The shapes of all that gradients flow back to from a tensor."""
+        if tensor.grad_fn is None:
+            return []
+        waiting = [tensor.grad_fn]
+        while waiting and len(self._flows) < MOST_NODES:
+            node = waiting[-1]
+            below = [following for following, _ in node.next_functions if following is not None]
+            if new := [following for following in below if following not in self._flows]:
+                waiting += new
+                continue
+            own = {tuple(node.variable.shape)} if hasattr(node, "variable") else set[tuple[int, ...]]()
+            self._flows[node] = frozenset(own).union(*(self._flows[following] for following in below))
+            waiting.pop()
+        return sorted(map(str, self._flows.get(tensor.grad_fn, ())))
 
     def _array(self, array: Any, value: Any) -> Any:
         count = int(np.prod(array.shape))
@@ -173,7 +208,7 @@ class _Notes:
         function = f"{outer}{node.name}"
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
         entry = [
-            self._note(node, function, argument.arg, "argument", ast.Name(argument.arg, ast.Load()))
+            self._note(node, function, argument.arg, "argument", ast.Name(argument.arg, ast.Load()), argument.lineno)
             for argument in arguments
             if argument.arg not in ("self", "cls")
         ]
@@ -205,10 +240,12 @@ class _Notes:
             targets = node.targets
         elif isinstance(node, (ast.AugAssign, ast.AnnAssign)) and node.value is not None:
             targets = [node.target]
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and (
-            isinstance(node.value.func, ast.Attribute) and isinstance(node.value.func.value, (ast.Name, ast.Attribute))
-        ):  # fmt: skip
-            targets = [node.value.func.value]  # `merged.append(token)` changes `merged`
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            # `merged.append(token)` changes `merged`, and `init.zeros_(self.weight)` changes `self.weight`.
+            called = [node.value.func.value] if isinstance(node.value.func, ast.Attribute) else []
+            targets = [
+                target for target in [*called, *node.value.args] if isinstance(target, (ast.Name, ast.Attribute))
+            ]
         else:
             return
         for note in self._targets(node, targets, function, "value"):
@@ -224,8 +261,10 @@ class _Notes:
                 name = ast.unparse(target)
                 yield self._note(node, function, name, kind, ast.parse(name, mode="eval").body)
 
-    def _note(self, at: ast.stmt, function: str, name: str, kind: str, value: ast.expr) -> ast.expr:
-        self._points.append(Point(at.lineno, function, name, kind))
+    def _note(self, at: ast.stmt, function: str, name: str, kind: str, value: ast.expr, line: int = 0) -> ast.expr:
+        body = getattr(at, "body", None)
+        last = body[0].lineno - 1 if isinstance(body, list) and body else at.end_lineno or at.lineno
+        self._points.append(Point(line or at.lineno, function, name, kind, line or max(last, at.lineno)))
         call = ast.Call(ast.Name(NOTE, ast.Load()), [ast.Constant(len(self._points) - 1), value], [])
         return ast.copy_location(call, value if kind in ("return", "condition") else at)
 

@@ -38,6 +38,7 @@ def serve(channel: Channel, parent: int) -> None:
     output = BoundedOutput(OUTPUT_LIMIT)
     sys.stdout = sys.stderr = output
     sys.stdin = None  # asking a question is an error at once, not a wait for ever
+    sys.breakpointhook = _go_on  # nobody is there to debug; `autograder debug` stops at it
     if start.protection != UNPROTECTED:
         try:
             profiles.shut_in(start.protection, Limits(*start.limits), start.readable, start.secrets)
@@ -85,6 +86,10 @@ def serve(channel: Channel, parent: int) -> None:
     while True:
         request = Request(*decode(channel.receive(), executor.resolve))
         channel.send(answer(partial(executor.execute, request)))
+
+
+def _go_on(*_: object, **__: object) -> None:
+    """What `breakpoint()` does here."""
 
 
 def _why(error: Exception) -> str:

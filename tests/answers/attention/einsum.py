@@ -1,4 +1,7 @@
-"""Index by index with einsum, and SciPy's softmax."""
+"""Index by index with einsum, and SciPy's softmax.
+
+Better: every axis has a name, so that no transpose can go wrong, and leading axes come for free.
+"""
 
 import numpy as np
 from scipy.special import softmax

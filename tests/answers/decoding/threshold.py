@@ -1,4 +1,7 @@
-"""Both filters find the smallest logit that stays, and share one cut; the draw looks throws up with `searchsorted`."""
+"""Both filters find the smallest logit that stays, and share one cut; the draw looks throws up with `searchsorted`.
+
+Better: one cut for both filters, and nothing has to be brought back to its place afterwards.
+"""
 
 import torch
 

@@ -1,4 +1,7 @@
-"""PyTorch's losses: a completion's log-probability is minus a cross-entropy, DPO a binary one with all labels 1."""
+"""PyTorch's losses: a completion's log-probability is minus a cross-entropy, DPO a binary one with all labels 1.
+
+Better: one call of PyTorch's picks the logit, takes the logsumexp and the difference, and cannot overflow.
+"""
 
 import torch
 import torch.nn.functional as F

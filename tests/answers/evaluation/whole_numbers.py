@@ -1,4 +1,7 @@
-"""Fractions and whole numbers wherever they fit: exact binomials, exact means; one-hot for the gather."""
+"""Fractions and whole numbers wherever they fit: exact binomials, exact means; one-hot for the gather.
+
+Better: binomials and means are exact, and only the last quotient is rounded.
+"""
 
 import math
 import re

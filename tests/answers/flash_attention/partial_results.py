@@ -1,4 +1,7 @@
-"""Each block's attention by itself, with its logsumexp; at the end the blocks are weighted by a softmax of those."""
+"""Each block's attention by itself, with its logsumexp; at the end the blocks are weighted by a softmax of those.
+
+Better: no block waits for the one before it, so that all could be computed side by side.
+"""
 
 import torch
 

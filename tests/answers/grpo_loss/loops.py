@@ -1,6 +1,5 @@
 """Group by group, answer by answer, token by token."""
 
-import math
 import statistics
 
 import torch
@@ -29,7 +28,7 @@ def grpo_loss(new_log_probs, old_log_probs, reference_log_probs, advantages, eps
             bound = (1 + epsilon) if advantage > 0 else (1 - epsilon)
             good = ratio > bound if advantage > 0 else ratio < bound
             objective = bound * advantage if good else ratio * advantage
-            kl = math.exp(reference) / torch.exp(new) + new - reference - 1
+            kl = 1 / torch.exp(new - reference) + new - reference - 1
             tokens.append(beta * kl - objective)
         answers.append(sum(tokens) / len(tokens))
     return sum(answers) / len(answers)

@@ -1,4 +1,7 @@
-"""Every token gets the weight 1 / (tokens of its answer) / (answers), and one weighted sum does the rest."""
+"""Every token gets the weight 1 / (tokens of its answer) / (answers), and one weighted sum does the rest.
+
+Better: both means are one weighted sum, and the weights say at a glance what each token counts.
+"""
 
 import torch
 

@@ -1,4 +1,7 @@
-"""A buffer that doubles when it is full, einsum, and a float mask that is added."""
+"""A buffer that doubles when it is full, einsum, and a float mask that is added.
+
+Better: a new token is written into room that is there already, where joining copies the whole cache every time.
+"""
 
 import torch
 from torch import nn

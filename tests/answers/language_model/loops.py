@@ -53,7 +53,7 @@ def sample_batch(data, batch_size, context_length, generator):
     for _ in range(batch_size):
         start = int(torch.rand(1, generator=generator, dtype=torch.float64) * (len(data) - context_length + 1))
         rows.append([int(token) for token in data[start : start + context_length]])
-    return torch.tensor(rows)
+    return torch.tensor(rows, dtype=data.dtype)
 
 
 def train_step(model, optimizer, ids):

@@ -1,4 +1,7 @@
-"""A tied model without a second name for the weight, which is used twice; loss by gather, starts by multinomial."""
+"""A tied model without a second name for the weight, which is used twice; loss by gather, starts by multinomial.
+
+Better: a tied weight has one name, so that nothing can come apart when weights are loaded or cast.
+"""
 
 import torch
 from llama_block import LlamaBlock, RMSNorm

@@ -1,4 +1,7 @@
-"""Sums by name: query heads are grouped, so that no key or value is repeated; the rotation is a 2x2 matrix."""
+"""Sums by name: query heads are grouped, so that no key or value is repeated; the rotation is a 2x2 matrix.
+
+Better: no key and no value is repeated, so that shared heads save memory in the computation as well.
+"""
 
 import torch
 from torch import einsum, nn
@@ -11,8 +14,9 @@ class RMSNorm(nn.Module):
         self.register_parameter("weight", nn.Parameter(torch.full((dim,), 1.0)))
 
     def forward(self, x):
-        mean_square = einsum("...c,...c->...", x, x).unsqueeze(-1) / x.size(-1)
-        return x / (mean_square + self.eps) ** 0.5 * self.weight
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        mean_square = einsum("...c,...c->...", wide, wide).unsqueeze(-1) / x.size(-1)
+        return (wide / (mean_square + self.eps) ** 0.5 * self.weight).to(x.dtype)
 
 
 class SwiGLU(nn.Module):
@@ -29,13 +33,14 @@ class SwiGLU(nn.Module):
 
 
 def rotate(x, positions, base=10000.0):
-    pairs = x.unflatten(-1, (2, -1))  # [B, H, T, 2, D/2]
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+    pairs = x.to(wide).unflatten(-1, (2, -1))  # [B, H, T, 2, D/2]
     count = pairs.shape[-1]
-    angles = einsum("t,i->ti", positions.to(x.dtype), base ** -(torch.arange(count, dtype=x.dtype) / count))
+    angles = einsum("t,i->ti", positions.to(wide), base ** -(torch.arange(count, dtype=wide) / count))
     matrix = torch.stack([angles.cos(), -angles.sin(), angles.sin(), angles.cos()]).unflatten(
         0, (2, 2)
     )  # [2, 2, T, D/2]
-    return einsum("uvti,bhtvi->bhtui", matrix, pairs).flatten(-2)
+    return einsum("uvti,bhtvi->bhtui", matrix, pairs).flatten(-2).to(x.dtype)
 
 
 class GroupedQueryAttention(nn.Module):

@@ -1,4 +1,7 @@
-"""The layer by `F.linear`, the model by a walk that calls itself."""
+"""The layer by `F.linear`, the model by a walk that calls itself.
+
+Better: the model is walked by a function that calls itself, and no path has to be taken apart.
+"""
 
 import math
 

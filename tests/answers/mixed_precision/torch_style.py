@@ -1,4 +1,7 @@
-"""PyTorch's own functions: matmul and addition, rms_norm, add with alpha; a table of sizes from finfo."""
+"""PyTorch's own functions: matmul and addition, rms_norm, add with alpha; a table of sizes from finfo.
+
+Better: PyTorch's own functions, each of which is one kernel on a graphics card.
+"""
 
 import torch
 from torch.nn import functional as F

@@ -1,4 +1,7 @@
-"""All pairs of token and choice sorted by expert, cut into a piece for each, and brought back, as fast code does."""
+"""All pairs of token and choice sorted by expert, cut into a piece for each, and brought back, as fast code does.
+
+Better: each expert's tokens stand side by side, so that its matrices are read once. Fast code does it so.
+"""
 
 import torch
 from llama_block import SwiGLU

@@ -1,4 +1,7 @@
-"""PyTorch's scaled_dot_product_attention, unflatten and flatten, and one stacked projection."""
+"""PyTorch's scaled_dot_product_attention, unflatten and flatten, and one stacked projection.
+
+Better: the library's function need not hold the weights of all heads at once.
+"""
 
 import torch
 import torch.nn.functional as F

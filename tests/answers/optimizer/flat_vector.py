@@ -1,4 +1,7 @@
-"""Everything as one long vector: norms of a concatenation, and the moments in float64."""
+"""Everything as one long vector: norms of a concatenation, and the moments in float64.
+
+Better: one operation for all parameters in place of one for each, as in fused optimizers.
+"""
 
 import numpy as np
 import torch

@@ -1,4 +1,7 @@
-"""Both encodings as complex numbers on the unit circle: turning is multiplying."""
+"""Both encodings as complex numbers on the unit circle: turning is multiplying.
+
+Better: turning is one product, and no sign can be wrong.
+"""
 
 import numpy as np
 

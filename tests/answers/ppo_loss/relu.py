@@ -1,4 +1,7 @@
-"""The clip as a hinge: r A less what lies past the edge of the band. Advantages as returns less values."""
+"""The clip as a hinge: r A less what lies past the edge of the band. Advantages as returns less values.
+
+Better: it shows what the clip is: a hinge, which takes away just what lies past the edge of the band.
+"""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,7 @@
-"""Each function on the one before: the logits by hand, then everything from them, without a cache object in sight."""
+"""Each function on the one before: the logits by hand, then everything from them, without a cache object in sight.
+
+Better: one function makes the logits and all others stand on it, so that nothing can be wrong twice.
+"""
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer

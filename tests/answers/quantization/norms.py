@@ -1,4 +1,7 @@
-"""The largest size as a norm, in float32 throughout; the sign apart from the size."""
+"""The largest size as a norm, in float32 throughout; the sign apart from the size.
+
+Better: sizes and signs apart, so that both sides of zero are rounded alike, whatever the rule for halves.
+"""
 
 import numpy as np
 

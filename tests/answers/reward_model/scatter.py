@@ -1,4 +1,7 @@
-"""A softmax over the two rewards of a pair; the reward scattered to the place that `argmax` finds from behind."""
+"""A softmax over the two rewards of a pair; the reward scattered to the place that `argmax` finds from behind.
+
+Better: a pair is a softmax over two rewards, and that goes on to hold for three and more.
+"""
 
 import torch
 

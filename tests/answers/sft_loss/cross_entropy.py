@@ -1,4 +1,7 @@
-"""PyTorch's cross-entropy, which ignores by itself."""
+"""PyTorch's cross-entropy, which ignores by itself.
+
+Better: one call, which leaves out what does not count and cannot overflow.
+"""
 
 import torch.nn.functional as F
 

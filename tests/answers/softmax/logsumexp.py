@@ -1,4 +1,7 @@
-"""Softmax by way of its logarithm: SciPy's logsumexp, and exp at the very end."""
+"""Softmax by way of its logarithm: SciPy's logsumexp, and exp at the very end.
+
+Better: one function does the hard part for both, and the exponential comes at the very end.
+"""
 
 import numpy as np
 from scipy.special import logsumexp

@@ -1,4 +1,7 @@
-"""The fast way: a linked list of tokens, and for each pair the set of places where it stands, kept up to date."""
+"""The fast way: a linked list of tokens, and for each pair the set of places where it stands, kept up to date.
+
+Better: only pairs beside a merge are counted again, where the plain way counts the whole text at every step.
+"""
 
 from collections import defaultdict
 

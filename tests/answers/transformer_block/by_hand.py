@@ -1,4 +1,7 @@
-"""Everything by hand: einsum, a softmax, norms from their formula. The modules only hold weights."""
+"""Everything by hand: einsum, a softmax, norms from their formula. The modules only hold weights.
+
+Better: nothing is hidden: every number of the block can be looked at on its way.
+"""
 
 import math
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,19 +21,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+THEMES = ("words", "inside", "choosing", "costs", "truth")  # modules of this package, in the order of the tour
+
+
 @dataclass(frozen=True)
 class Tour:
     """Where everything is.
 
     Attributes:
         folder: the exercises.
-        model: the folder of the model.
         pictures: where a script saves its pictures; None in a notebook, which shows them.
+        model: the real model, loaded by the student's own `load_model`.
+        tokenizer: its tokenizer.
     """
 
     folder: Path
-    model: Path
     pictures: Path | None
+    model: Any
+    tokenizer: Any
+
+    def ids_of(self, text: str) -> torch.Tensor:
+        """The text's tokens, `[1, T]`, where the model is."""
+        ids: torch.Tensor = self.tokenizer(text, return_tensors="pt").input_ids.to(self.model.device)
+        return ids
+
+    def names(self, ids: torch.Tensor) -> list[str]:
+        """The texts of tokens."""
+        return [self.tokenizer.decode([token]) for token in ids.flatten().tolist()]
 
     def exercise(self, name: str) -> ModuleType:
         """An exercise of the student's, finished."""
@@ -75,7 +90,28 @@ def start(folder: str | Path | None = None, model: str | Path | None = None) -> 
         import matplotlib
 
         matplotlib.use("Agg")
-    return Tour(Path(folder or options.folder), chosen, None if notebook else options.pictures)
+    model_and_tokenizer = _loaded(Path(folder or options.folder), chosen)
+    return Tour(Path(folder or options.folder), None if notebook else options.pictures, *model_and_tokenizer)
+
+
+def themes() -> list[str]:
+    """The themes that the command line asks for; all of them for none."""
+    return _options(sys.argv[1:]).themes or [*THEMES]
+
+
+@cache
+def _loaded(folder: Path, path: Path) -> tuple[Any, Any]:
+    """The model and its tokenizer, once for all themes."""
+    model, tokenizer = load_exercises(folder, ["pretrained_model"])[0].load_model(str(path))
+    model.set_attn_implementation("eager")  # the plain formula, which can show its attention weights
+    weights = sum(weight.numel() for weight in model.parameters())
+    print(f"{weights:,} weights in {model.config.num_hidden_layers} layers.")
+    return model, tokenizer
+
+
+def share(number: float) -> str:
+    """A share as people write it."""
+    return f"{number:.1%}" if number < 0.1 else f"{number:.0%}"
 
 
 def continue_text(
@@ -108,6 +144,7 @@ def continue_text(
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tour", description="Inside a real model, a picture at every step.")
     add_folder_option(parser)
+    parser.add_argument("themes", nargs="*", choices=[[], *THEMES], help=f"{', '.join(THEMES)} (all)")
     parser.add_argument("--model", type=Path, metavar="DIR", help="another Llama checkpoint")
     parser.add_argument("--pictures", type=Path, metavar="DIR", default=find_course().root / "pictures")
     return parser.parse_args(arguments)
