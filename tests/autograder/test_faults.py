@@ -161,7 +161,7 @@ def test_a_batch_says_so_with_3_and_grades_the_rest(right, tmp_path):
 
     noisy = run(driver)
     scores = [grade["score"] for grade in json.loads(noisy.stdout)]
-    # In each worker the first two forks succeed: ada's, one for visible and one for hidden tests. A second one does bob's.
+    # In each worker two forks succeed: ada's, for visible and for hidden tests. Bob's are those of a second worker.
     assert (noisy.returncode, scores) == (0, [10, 10]), noisy.stderr
     driver.write_text(failing.replace("forks=(3, 4, 5)", "lock=1.0"))
     arguments.append("--force")
