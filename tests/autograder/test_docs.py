@@ -31,7 +31,7 @@ RUN_BY = {
     "exercises": "test_docs", "verify": "test_worked_exercise", "mutants": "test_worked_exercise",
     "release": "test_release", "site": "test_site", "notebooks": "test_docs", "grade": "test_docs",
     "report": "test_docs", "gradescope": "test_docs", "mistakes": "test_docs", "similar": "test_docs",
-    "classify": "../projects/test_classify", "debug": "test_help", "collect": "test_term",
+    "collect": "test_term",
     "fill": "test_term", "doctor": "test_systems",
 }  # fmt: skip
 MAKE = {  # targets that are no command of the program
