@@ -68,7 +68,8 @@ def residual_distribution(target: torch.Tensor, draft: torch.Tensor) -> torch.Te
         draft: `[..., V]`, q in each row.
 
     Returns:
-        `[..., V]`, each row a distribution; the target's own row where max(p - q, 0) sums to 0.
+        `[..., V]`, each row a distribution, in the dtype of the target; the target's own row where max(p - q, 0) sums
+        to 0.
     """
     # [..., V]: what the target wants more of than the draft.
     more = ...  # FINISH ME

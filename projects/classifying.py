@@ -25,7 +25,7 @@ class Plan:
 
     words: how long a passage is.
     tokens: how many of its tokens are read at most.
-    per_play: how many passages of each play.
+    per_play: how many passages of each play; twice as many of those held out.
     above: how many blocks, counted from the top, may learn.
     adapted: the own names of the layers that get adapters (Hu et al. 2021, section 7.1).
     ranks: of the adapters. Each has alpha = 2 · rank.
@@ -36,7 +36,7 @@ class Plan:
 
     words: int = 40
     tokens: int = 72
-    per_play: int = 20
+    per_play: int = 16
     above: int = 4
     adapted: tuple[str, ...] = ("q_proj", "v_proj")
     ranks: tuple[int, ...] = (2, 8, 32)

@@ -73,7 +73,7 @@ def split(plays: Mapping[str, str], folders: Mapping[str, str], words: int, per_
         plays: texts by their names.
         folders: the folder that each came in, by its name.
         words: the length of a passage.
-        per_play: how many of each play the models read. Of those held out it is half as many again.
+        per_play: how many of each play the models read. Of those held out it is twice as many.
     """
     kinds = {name: FOLDERS[folders[name]] for name in sorted(plays) if folders[name] in FOLDERS}
     passages = {name: cut(plays[name], words) for name in kinds}
@@ -88,5 +88,5 @@ def split(plays: Mapping[str, str], folders: Mapping[str, str], words: int, per_
         collected(training, per_play),
         collected(training, None),
         collected(WATCHED, per_play),
-        collected(HELD_OUT, per_play * 3 // 2),
+        collected(HELD_OUT, 2 * per_play),
     )

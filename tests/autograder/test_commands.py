@@ -23,7 +23,8 @@ def test_every_target_of_a_student_is_a_command(monkeypatch, capsys):
         main(["--help"])
     commands = set(re.findall(r"^    (\w+)", capsys.readouterr().out, re.MULTILINE))
     targets = set(re.findall(r"^(\w+): \.venv/installed", STUDENTS, re.MULTILINE)) - {"setup"}
-    assert {"check", "watch", "train", "alignment", "capstone", "tour", "model", "notebook"} <= targets <= commands
+    known = {"check", "watch", "train", "alignment", "classify", "capstone", "tour", "model", "notebook"}
+    assert known <= targets <= commands
 
 
 def test_a_project_answers_for_itself(monkeypatch, capsys):
@@ -46,6 +47,14 @@ def test_help_says_what_the_makefile_says():
     assert len(texts) > 15
     for target, text in texts:
         assert re.search(rf"^  make {target} +{re.escape(text)}$", said, re.MULTILINE), target
+
+
+def test_make_says_nothing_of_what_does_not_pass_yet():
+    """Only trouble is an error to make: a wrong answer has been told already."""
+    for program, code in (("true", 0), ("false", 0), ("sh -c 'exit 3'", 2)):
+        command = ["make", "--silent", "-o", ".venv/installed", "check", f"RUN={program}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, "***" in done.stderr) == (code, code == 2), program
 
 
 def test_version(capsys):

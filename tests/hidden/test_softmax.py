@@ -58,7 +58,7 @@ def test_extreme_scores(softmax, scores, small, axis):
 
 
 @points(0.5, "No overflow on the way either")
-@rests_on("choose *c* well and no exponential can overflow")
+@rests_on("choose *c* well, and no exponential can overflow")
 def test_no_overflow(softmax):
     """A step on the way overflows, even if the result looks right. Subtract first: then no exponential is above 1."""
     for dtype in (np.float64, np.float32):

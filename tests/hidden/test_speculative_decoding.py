@@ -23,6 +23,7 @@ from autograder.suites import (
     assert_equal,
     assert_raises_value_error,
     points,
+    rests_on,
     seeds,
 )
 
@@ -64,6 +65,7 @@ def run(module, target, draft, tokens, seed, draws):
 
 
 @points(0.75, "A token is accepted with probability min(1, p / q)")
+@rests_on("min(1, p(token) / q(token))")
 @given(seed=seeds(), vocabulary=st.sampled_from([2, 5, 30]))
 def test_acceptance(speculative_decoding, seed, vocabulary):
     """Of this token, by target over draft, and never more than 1; a token that the target never writes has 0."""
@@ -78,6 +80,7 @@ def test_acceptance(speculative_decoding, seed, vocabulary):
 
 
 @points(1, "The residual is max(p - q, 0), each row divided by its own sum")
+@rests_on("`[..., V]`, each row a distribution")
 @given(seed=seeds(), rows=ROWS, vocabulary=st.sampled_from([2, 3, 7, 40]))
 def test_residual(speculative_decoding, seed, rows, vocabulary):
     """Any number of axes may come before the vocabulary, which is the last."""
@@ -92,6 +95,7 @@ def test_residual(speculative_decoding, seed, rows, vocabulary):
 
 
 @points(0.5, "Where nothing is left over, the residual is the target's own row")
+@rests_on("the target's own row where max(p - q, 0) sums")
 def test_residual_of_equals(speculative_decoding):
     """Equal rows leave 0 / 0, which is nan: they give the target's row, and the other rows what they always give."""
     target = distributions(3, 4, 6)
@@ -108,6 +112,7 @@ def test_residual_of_equals(speculative_decoding):
 
 
 @points(0.25, "Floats keep their dtype")
+@rests_on("in the dtype of the target")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_dtypes(speculative_decoding, dtype):
     """A residual has the dtype of the rows that it was made from, and in float64 all of its digits."""
@@ -127,6 +132,7 @@ def test_dtypes(speculative_decoding, dtype):
 
 
 @points(0.5, "How many tokens a step gives on average")
+@rests_on("How many tokens a step gives on average; K + 1 for alpha = 1.")
 @given(
     rate=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.8, 0.9, 0.99, 1.0]), num_draft=st.sampled_from([0, 1, 2, 3, 5, 8, 20])
 )
@@ -140,6 +146,7 @@ def test_expected_tokens(speculative_decoding, rate, num_draft):
 
 
 @points(0.25, "Rates that are none, and negative numbers, raise a ValueError")
+@rests_on("alpha is outside [0, 1], or K is negative")
 def test_bad_arguments(speculative_decoding):
     """A rate is a probability, from 0 to 1, and the draft writes 0 tokens or more: all else is refused."""
     for rate, num_draft in ((-0.01, 2), (1.01, 2), (2, 0), (0.5, -1), (1.0, -1), (0.0, -3), (-1.0, 3)):
@@ -147,6 +154,7 @@ def test_bad_arguments(speculative_decoding):
 
 
 @points(0.5, "Certain drafts: each place has its own rows")
+@rests_on("The first one that is refused is replaced, by a token from the residual of its place, and ends the step")
 @settings(max_examples=10)
 @given(seed=seeds(), num_draft=st.integers(0, 5), accepted=st.integers(0, 5))
 def test_certain(speculative_decoding, seed, num_draft, accepted):
@@ -168,6 +176,7 @@ def test_certain(speculative_decoding, seed, num_draft, accepted):
 
 
 @points(0.75, "What comes out first is distributed exactly as the rule says")
+@rests_on("so that what comes out is distributed as the target")
 @pytest.mark.parametrize("token", [0, 1, 2, 3])
 def test_first_token(speculative_decoding, token):
     """A draft stays with probability min(1, p / q); a refused one becomes what the residual says, never itself."""
@@ -187,6 +196,7 @@ def test_first_token(speculative_decoding, token):
 
 
 @points(0.75, "All accepted: one more token, from the target's last row")
+@rests_on("If all K are accepted, the target's last row gives one more token for free")
 def test_last_token(speculative_decoding):
     """It follows the target's distribution after all drafts, not the draft's. With K = 0 it is all that comes."""
     last, draft = torch.tensor([0.1, 0.6, 0.0, 0.3]), torch.tensor([[0.5, 0.0, 0.5, 0.0]] * 2)
@@ -200,6 +210,7 @@ def test_last_token(speculative_decoding):
 
 
 @points(0.25, "Drafts are judged one by one, each by its own place's rows and with a number of its own")
+@rests_on("The drafted tokens are judged in their order")
 def test_lengths(speculative_decoding):
     """With a chance of 0.6 in each of three places, all four lengths come as often as independent draws give them.
 
@@ -219,6 +230,7 @@ def test_lengths(speculative_decoding):
 
 
 @points(0.25, "Every draw is a new one")
+@rests_on("a number that has decided about a token must not also choose its replacement")
 def test_fresh_numbers(speculative_decoding):
     """A number that has accepted a draft is small, one that has refused it is large: neither may choose the next token.
 
@@ -232,6 +244,7 @@ def test_fresh_numbers(speculative_decoding):
 
 
 @points(0.25, "The generator's state decides, and moves on")
+@rests_on("Every draw takes the generator, so that the same state gives the same tokens")
 def test_repeatable(speculative_decoding):
     """The same state gives the same tokens, whatever was drawn in between; another seed, and the next steps, others."""
     target, draft = distributions(8, 5, 20), torch.full((4, 20), 0.05)

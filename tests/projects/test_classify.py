@@ -264,7 +264,7 @@ def test_whole_plays_are_held_out():
     assert {text.split()[-1] for text in parts.watched.texts} == set(WATCHED)
     assert {text.split()[-1] for text in parts.held_out.texts} == set(HELD_OUT)
     assert parts.train.labels.tolist() == [2, 2, 1, 1, 2, 2]
-    assert (len(parts.watched), len(parts.held_out), len(parts.everything)) == (6, 18, 30)
+    assert (len(parts.watched), len(parts.held_out), len(parts.everything)) == (6, 24, 30)
 
 
 def test_above_and_below_do_not_share(tmp_path):

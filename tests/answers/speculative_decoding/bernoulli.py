@@ -1,4 +1,7 @@
-"""Coins by torch.bernoulli, draws by the Gumbel trick, and the residual by maximum."""
+"""Coins by torch.bernoulli, draws by the Gumbel trick, and the residual by maximum.
+
+Better: `torch.bernoulli` says yes or no by itself, and nothing is compared.
+"""
 
 import torch
 

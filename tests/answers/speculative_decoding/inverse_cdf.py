@@ -1,4 +1,7 @@
-"""All random numbers at once, and draws by the inverse of the cumulative sum, in float64."""
+"""All random numbers at once, and draws by the inverse of the cumulative sum, in float64.
+
+Better: all random numbers come at once, and float64 leaves no rounding to think of.
+"""
 
 import torch
 

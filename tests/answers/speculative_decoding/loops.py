@@ -1,4 +1,7 @@
-"""Python's numbers and loops."""
+"""Python's numbers and loops.
+
+Better: every step can be read, and printed, as it is made.
+"""
 
 import torch
 

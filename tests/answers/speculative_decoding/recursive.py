@@ -1,4 +1,7 @@
-"""The first draft, and then the rest of the step by the function itself."""
+"""The first draft, and then the rest of the step by the function itself.
+
+Better: one draft is the only case to think about.
+"""
 
 import torch
 from torch.nn.functional import normalize
