@@ -65,7 +65,7 @@ def test_a_session_by_keys(small, write, columns, rows):
         window.wait("0.270092 instead of 0.0900306", "4 more do not pass yet.", "2 attempts")
         window.keep(f"watch-{columns}-3-a-mistake")
         window.press("h")
-        window.wait("Hint 1 of 3:")
+        window.wait("Hint 1 of 2 for")
         window.press("h")
         window.wait("Hint 2 of 3:")
         window.press("t")
