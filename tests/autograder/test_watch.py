@@ -67,7 +67,7 @@ def test_a_session_by_keys(small, write, columns, rows):
         window.press("h")
         window.wait("Hint 1 of 2 for")
         window.press("h")
-        window.wait("Hint 2 of 3:")
+        window.wait("Hint 2 of 2 for")
         window.press("t")
         window.wait("Your inputs are left as they were (0 of 1)")
         window.keep(f"watch-{columns}-4-all-tests")
