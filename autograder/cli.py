@@ -107,8 +107,10 @@ def _check(options: argparse.Namespace, course: Course) -> int:
     from autograder.loop.grader import check
     from autograder.reports.gradebook import without_policy
     from autograder.reports.terminal import print_check
+    from autograder.reports.waiting import waiting
 
-    grade = check(course, exercises, force=options.force)
+    with waiting(quiet=options.plain or options.json) as said:
+        grade = check(course, exercises, force=options.force, said=said)
     if options.json:
         print(json.dumps(as_json(grade), indent=2))
     else:

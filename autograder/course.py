@@ -280,12 +280,18 @@ def _exercise(entry: dict[str, Any], defaults: dict[str, Any], default_level: st
         difficulty=int(entry["difficulty"]),
         built=entry["built"],
         libraries=(*defaults["libraries"], *entry.get("libraries", ())),
-        hints=tuple((place, tuple(told)) for place, told in entry.get("hints", {}).items()),
+        hints=_hints(entry["name"], entry.get("hints", {})),
         budget=Budget(**{**defaults["budget"], **entry.get("budget", {})}),
         memory_mib=int(entry.get("memory_mib", defaults["memory_mib"])),
         level=_level(entry["name"], entry.get("level", default_level)),
         core=_is_true(entry["name"], "core", entry.get("core", False)),
     )
+
+
+def _hints(name: str, entry: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """By function; a plain list is for an exercise that is one function, of its own name."""
+    by_function = {name: entry} if isinstance(entry, list) else entry
+    return tuple((place, tuple(told)) for place, told in by_function.items())
 
 
 def _check_order(course: Course) -> None:

@@ -85,7 +85,7 @@ class TextClassifier(nn.Module):
     def __init__(self, backbone: nn.Module, dim: int, num_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        # A linear layer with a bias, from a state to a number for each class.
+        # The head, from a state to a number for each class.
         self.head = ...  # FINISH ME
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -107,7 +107,7 @@ def freeze_backbone(classifier: TextClassifier) -> None:
     Args:
         classifier: its backbone learns nothing any more. Its head does, even if it was frozen before.
     """
-    # Freeze everything; then the head learns again.
+    # Who learns, and who does not.
     ...  # FINISH ME
 
 
@@ -144,9 +144,9 @@ def weighted_cross_entropy(
             weights.
 
     Returns:
-        A scalar, in the dtype of the logits.
+        A scalar, in the dtype of the logits; its gradient follows the formula.
     """
-    # The logarithm of every class's probability, [B, K]. Taken of a softmax, it would meet log(0).
+    # The logarithm of every class's probability, [B, K], for logits of any size.
     log_p = ...  # FINISH ME
     # -log p of each text's own class, [B].
     surprise = ...  # FINISH ME
@@ -168,7 +168,7 @@ def balanced_weights(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
     Returns:
         `[K]`, float32; 0 for a class that does not occur.
     """
-    # How often each class occurs, [K]; `torch.bincount` counts, and has to be told how many classes there are.
+    # How often each class occurs, [K].
     counts = ...  # FINISH ME
     # N / (K · N_k); what the division by 0 gives is replaced below.
     weights = ...  # FINISH ME
@@ -215,7 +215,7 @@ def confusion_matrix(predictions: torch.Tensor, labels: torch.Tensor, num_classe
     """
     # One number for each pair of a label and a prediction, [N]: its place in the matrix, read row by row.
     places = ...  # FINISH ME
-    # Count the places, and make a matrix of the counts.
+    # The matrix of the counts, [K, K].
     return ...  # FINISH ME
 
 

@@ -85,7 +85,7 @@ class TextClassifier(nn.Module):
     def __init__(self, backbone: nn.Module, dim: int, num_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        # A linear layer with a bias, from a state to a number for each class.
+        # The head, from a state to a number for each class.
         self.head = nn.Linear(dim, num_classes)  # FINISH ME
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -107,7 +107,7 @@ def freeze_backbone(classifier: TextClassifier) -> None:
     Args:
         classifier: its backbone learns nothing any more. Its head does, even if it was frozen before.
     """
-    # Freeze everything; then the head learns again.
+    # Who learns, and who does not.
     # BEGIN SOLUTION
     classifier.requires_grad_(False)
     classifier.head.requires_grad_(True)
@@ -147,9 +147,9 @@ def weighted_cross_entropy(
             weights.
 
     Returns:
-        A scalar, in the dtype of the logits.
+        A scalar, in the dtype of the logits; its gradient follows the formula.
     """
-    # The logarithm of every class's probability, [B, K]. Taken of a softmax, it would meet log(0).
+    # The logarithm of every class's probability, [B, K], for logits of any size.
     log_p = torch.log_softmax(logits, dim=1)  # FINISH ME
     # -log p of each text's own class, [B].
     surprise = -log_p.gather(1, labels[:, None]).squeeze(1)  # FINISH ME
@@ -171,7 +171,7 @@ def balanced_weights(labels: torch.Tensor, num_classes: int) -> torch.Tensor:
     Returns:
         `[K]`, float32; 0 for a class that does not occur.
     """
-    # How often each class occurs, [K]; `torch.bincount` counts, and has to be told how many classes there are.
+    # How often each class occurs, [K].
     counts = torch.bincount(labels, minlength=num_classes)  # FINISH ME
     # N / (K · N_k); what the division by 0 gives is replaced below.
     weights = len(labels) / (num_classes * counts)  # FINISH ME
@@ -218,7 +218,7 @@ def confusion_matrix(predictions: torch.Tensor, labels: torch.Tensor, num_classe
     """
     # One number for each pair of a label and a prediction, [N]: its place in the matrix, read row by row.
     places = labels * num_classes + predictions  # FINISH ME
-    # Count the places, and make a matrix of the counts.
+    # The matrix of the counts, [K, K].
     return torch.bincount(places, minlength=num_classes**2).view(num_classes, num_classes)  # FINISH ME
 
 

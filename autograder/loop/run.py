@@ -16,6 +16,7 @@ from rich.console import Console
 from autograder.course import Course, CourseError
 from autograder.loop import screen
 from autograder.loop.checker import Checker, CheckJob
+from autograder.loop.grader import impatient
 from autograder.loop.keys import read_keys, single_keys
 from autograder.loop.lessons import open_lesson
 from autograder.loop.state import load, save
@@ -34,7 +35,7 @@ def watch(course: Course, console: Console, name: str = "") -> None:
     Raises:
         CourseError: there are no exercises to watch.
     """
-    folder = course.exercises_folder
+    course, folder = impatient(course), course.exercises_folder
     if not folder.is_dir():
         raise CourseError(f"There is no folder {folder}.")
     events: queue.SimpleQueue[Event] = queue.SimpleQueue()

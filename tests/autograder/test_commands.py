@@ -49,6 +49,14 @@ def test_help_says_what_the_makefile_says():
         assert re.search(rf"^  make {target} +{re.escape(text)}$", said, re.MULTILINE), target
 
 
+def test_make_says_nothing_of_what_does_not_pass_yet():
+    """Only trouble is an error to make: a wrong answer has been told already."""
+    for program, code in (("true", 0), ("false", 0), ("sh -c 'exit 3'", 2)):
+        command = ["make", "--silent", "-o", ".venv/installed", "check", f"RUN={program}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, "***" in done.stderr) == (code, code == 2), program
+
+
 def test_version(capsys):
     """One version, in one place, with those that a grade depends on."""
     with pytest.raises(SystemExit) as done:

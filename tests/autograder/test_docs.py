@@ -23,6 +23,7 @@ NOT_RUN = re.compile(r"<!-- not run by tests: \w[^>]+ -->")
 # Which test runs what each command runs. `autograder X` is also what `make X` does.
 RUN_BY = {
     "check": "test_release", "watch": "test_watch", "course": "test_assignments", "read": "test_lessons",
+    "compare": "test_compare", "recap": "test_compare", "debug": "test_help",
     "hint": "test_docs", "reset": "test_docs", "submit": "test_assignments", "notebook": "test_notebook",
     "model": "../projects/test_smollm2", "train": "../projects/test_train", "tour": "../projects/test_tour",
     "alignment": "../projects/test_alignment", "capstone": "../projects/test_capstone",
@@ -30,14 +31,15 @@ RUN_BY = {
     "exercises": "test_docs", "verify": "test_worked_exercise", "mutants": "test_worked_exercise",
     "release": "test_release", "site": "test_site", "notebooks": "test_docs", "grade": "test_docs",
     "report": "test_docs", "gradescope": "test_docs", "mistakes": "test_docs", "similar": "test_docs",
-    "collect": "test_term", "fill": "test_term", "doctor": "test_systems",
+    "collect": "test_term",
+    "fill": "test_term", "doctor": "test_systems",
 }  # fmt: skip
 MAKE = {  # targets that are no command of the program
     "help": "test_commands", "setup": "test_setup", "nbgrader": "test_docs", "fuzz": "test_wire",
     "upgrade": "test_versions",
     "test": "", "quick": "", "lint": "", "bench": "", "pictures": "",  # what runs the tests, or makes pictures of them
 }  # fmt: skip
-PROJECTS = ("model", "train", "alignment", "capstone", "tour")  # whose options are their own
+PROJECTS = ("model", "train", "alignment", "classify", "capstone", "tour")  # whose options are their own
 
 
 def commands(page):
@@ -126,7 +128,7 @@ def _make(target, variables):
     recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)*)", makefile, re.MULTILINE)
     for variable in variables:
         assert f"$({variable.partition('=')[0]})" in recipe[1], variable
-    ours = re.findall(r"-m autograder (.+)", done.stdout)
+    ours = re.findall(r"-m autograder (.+?)(?: \|\| .+)?$", done.stdout, re.MULTILINE)
     if target in MAKE:
         assert not MAKE[target] or (ROOT / "tests" / "autograder" / f"{MAKE[target]}.py").is_file()
         return

@@ -10,7 +10,7 @@ from course_copy import ROOT, copy_course
 from autograder.course import load_course
 from autograder.declared import declared_tests
 from autograder.loop import grader as loop_grader
-from autograder.loop.grader import check
+from autograder.loop.grader import check, impatient
 from autograder.loop.verdicts import VERDICTS
 from autograder.suites.runner import Suites
 
@@ -31,9 +31,9 @@ def judged(monkeypatch):
     names = []
     judge = loop_grader._judge
 
-    def count(course, exercises, submission, known):
+    def count(course, exercises, submission, known, said):
         names.extend(exercise.name for exercise in exercises)
-        return judge(course, exercises, submission, known)
+        return judge(course, exercises, submission, known, said)
 
     monkeypatch.setattr(loop_grader, "_judge", count)
     return names
@@ -73,6 +73,21 @@ def test_what_has_not_changed_is_not_judged_again(course, judged):
     assert judged == ["softmax", "attention"]
     check(course, course.exercises, force=True)
     assert judged == ["softmax", "attention"] * 2
+
+
+def test_each_exercise_is_said_at_once_and_an_endless_loop_soon(course):
+    """A student's own machine waits a third of a grader's time for a call, and tries once more and no oftener."""
+    _solve(course, "attention")
+    text = course.solution("softmax").read_text(encoding="utf-8")
+    hanging = text.replace("    largest = np.max", "    while True:\n        pass\n    largest = np.max")
+    course.stub("softmax").write_text(hanging, encoding="utf-8")
+    said = []
+    found = check(course, course.exercises, said=lambda grade: said.append((grade.name, grade.status)))
+    assert said == [("softmax", "timeout"), ("attention", "passed")]
+    assert "within 3 seconds" in next(test.feedback for test in found.exercises[0].tests if test.feedback)
+    budget = impatient(course).exercise("softmax").budget
+    assert (budget.call, budget.restarts) == (pytest.approx(3.0), 1)
+    assert course.exercise("softmax").budget.call == 10  # the grader's own is as it was
 
 
 @pytest.mark.parametrize("changed", ["tests/visible/test_softmax.py", "exercises/softmax.py", "course.toml"])

@@ -23,6 +23,7 @@ from autograder.suites import (
     assert_equal,
     assert_raises_value_error,
     points,
+    rests_on,
     seeds,
 )
 
@@ -48,6 +49,10 @@ def paddings(draw, rows, length):
 
 
 @points(0.5, "The state at the last real token, for padding on any side")
+@rests_on(
+    "Each text's state at its last real token.",
+    "with padding on the right of them, on the left, on both sides, or none",
+)
 @given(data=SIZES.flatmap(lambda size: st.tuples(st.just(size), paddings(*size[:2]))), seed=seeds())
 def test_last_token(classification, data, seed):
     """The largest position of a real token, row by row; asked again with another mask, the answer is another."""
@@ -60,6 +65,7 @@ def test_last_token(classification, data, seed):
 
 
 @points(0.25, "Every dtype is kept, and a text without a real token refused")
+@rests_on("`[B, C]`, in the dtype of `hidden`.", "ValueError: a row has no real token.")
 def test_states(classification):
     """In half precision too. One empty row among others is enough for the ValueError."""
     mask = torch.tensor([[1, 1, 0, 0, 0], [0, 0, 0, 1, 1], [0, 1, 0, 0, 0]])
@@ -78,6 +84,7 @@ def test_states(classification):
 
 
 @points(0.5, "The logits of transformers' own classifier")
+@rests_on("The largest *position* that holds a real token is always right.")
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_like_transformers(classification, side):
     """LlamaForSequenceClassification chooses the same states, and its score layer is a head without a bias."""
@@ -124,6 +131,7 @@ def logits_by_hand(state, ids, last):
 
 
 @points(0.5, "The classifier's logits, W h + b")
+@rests_on("head(last_token(backbone(ids), attention_mask)).")
 @settings(max_examples=12)
 @given(data=paddings(4, 6), seed=seeds(), dtype=st.sampled_from([torch.float32, torch.float64]))
 def test_classifier(classification, data, seed, dtype):
@@ -142,6 +150,7 @@ def test_classifier(classification, data, seed, dtype):
 
 
 @points(0.5, "Gradients reach the head and the backbone")
+@rests_on("Gradients reach the head and the backbone.")
 @settings(max_examples=8)
 @given(data=paddings(4, 6), seed=seeds())
 def test_gradients(classification, data, seed):
@@ -159,6 +168,7 @@ def test_gradients(classification, data, seed):
 
 
 @points(0.5, "Frozen, the backbone learns nothing, and the head does")
+@rests_on("Its head does, even if it was frozen before.")
 def test_freeze(classification):
     """In place, every parameter of the backbone and none of the head's, however it was before; no number changes."""
     classifier, state = classifier_over_there(classification, 4)
@@ -200,6 +210,7 @@ def batches(draw):
 
 
 @points(0.75, "The weighted mean of the surprise")
+@rests_on("sum(w[y] · -log p(y)) / sum(w[y]).")
 @given(batch=batches())
 def test_loss(classification, batch):
     """-log p of each label times its weight, over the sum of these weights; by default, and with None, a plain mean."""
@@ -217,6 +228,7 @@ def test_loss(classification, batch):
 
 
 @points(0.25, "Logits of ±10,000, and half precision")
+@rests_on("in any floating dtype and of any size: 1e4 must not overflow")
 def test_extremes(classification):
     """The log-probability is computed as such: nothing overflows, and nothing becomes log(0)."""
     labels, weights = torch.tensor([1, 0, 2, 2]), torch.tensor([0.5, 2.0, 1.25])
@@ -234,6 +246,7 @@ def test_extremes(classification):
 
 
 @points(0.5, "The loss's gradient")
+@rests_on("its gradient follows the formula")
 @given(batch=batches())
 def test_loss_gradient(classification, batch):
     """(p - 1) at a text's own class and p elsewhere, times the text's share of all weights."""
@@ -256,8 +269,21 @@ LABELS = st.integers(1, 7).flatmap(
 )
 
 
+def many(seed):
+    """Thirty predictions and labels of four classes, some of them right."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(4, (30,), generator=generator)
+    right = torch.rand(30, generator=generator) < 0.4
+    predictions = torch.where(right, labels, torch.randint(3, (30,), generator=generator))
+    return 4, list(zip(predictions.tolist(), labels.tolist(), strict=True))
+
+
+NUMBERS = st.one_of(LABELS, seeds().map(many))
+
+
 @points(0.5, "Balanced weights: N / (K · count)")
-@given(numbers=LABELS)
+@rests_on("`[K]`, float32; 0 for a class that does not occur.")
+@given(numbers=NUMBERS)
 def test_balanced(classification, numbers):
     """As scikit-learn's, where every class occurs; 0 for one that does not, and each other has the same total."""
     k, pairs = numbers
@@ -272,7 +298,8 @@ def test_balanced(classification, numbers):
 
 
 @points(0.5, "The confusion matrix, as scikit-learn's")
-@given(numbers=LABELS)
+@rests_on("Row i, column j: how many texts of class i were taken for class j.")
+@given(numbers=NUMBERS)
 def test_confusion(classification, numbers):
     """Rows are labels, columns predictions, whole numbers; with all K classes, whether they occur or not."""
     k, pairs = numbers
@@ -285,7 +312,8 @@ def test_confusion(classification, numbers):
 
 
 @points(0.5, "Macro F1, as scikit-learn's")
-@given(numbers=LABELS)
+@rests_on("A class with no prediction and no label counts 0.")
+@given(numbers=NUMBERS)
 def test_macro_f1(classification, numbers):
     """The plain mean of the F1 of all K classes; one with no prediction and no label has 0, and counts."""
     k, pairs = numbers

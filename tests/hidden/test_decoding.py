@@ -130,7 +130,7 @@ def test_top_k_beyond_the_vocabulary(decoding):
 
 
 @points(1, "Top-p: each row keeps the smallest set that reaches p")
-@rests_on("The token whose probability takes the sum to p stays; so does always the first.")
+@rests_on("The token whose probability takes the sum to p stays, and the first always stays.")
 @given(seed=seeds(), shape=SHAPES, dtype=DTYPES, p=st.floats(0.05, 0.99), spread=st.sampled_from([0.5, 2.0]))
 def test_top_p_values(decoding, seed, shape, dtype, p, spread):
     """From the most probable token down, tokens stay until they hold p together, the one that reaches it included."""
