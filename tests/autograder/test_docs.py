@@ -26,7 +26,8 @@ RUN_BY = {
     "compare": "test_compare", "recap": "test_compare", "debug": "test_help",
     "hint": "test_docs", "reset": "test_docs", "submit": "test_assignments", "notebook": "test_notebook",
     "model": "../projects/test_smollm2", "train": "../projects/test_train", "tour": "../projects/test_tour",
-    "alignment": "../projects/test_alignment", "capstone": "../projects/test_capstone",
+    "alignment": "../projects/test_alignment", "classify": "../projects/test_classify",
+    "capstone": "../projects/test_capstone",
     "exercises": "test_docs", "verify": "test_worked_exercise", "mutants": "test_worked_exercise",
     "release": "test_release", "site": "test_site", "notebooks": "test_docs", "grade": "test_docs",
     "report": "test_docs", "gradescope": "test_docs", "mistakes": "test_docs", "similar": "test_docs",
@@ -37,7 +38,7 @@ MAKE = {  # targets that are no command of the program
     "upgrade": "test_versions",
     "test": "", "quick": "", "lint": "", "bench": "", "pictures": "",  # what runs the tests, or makes pictures of them
 }  # fmt: skip
-PROJECTS = ("model", "train", "alignment", "capstone", "tour")  # whose options are their own
+PROJECTS = ("model", "train", "alignment", "classify", "capstone", "tour")  # whose options are their own
 
 
 def commands(page):
