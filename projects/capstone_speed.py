@@ -40,8 +40,8 @@ def speculative(capstone: Capstone, opening: str) -> None:
         f"The draft is your MiniLlama's first blocks, with its norm and head right after them. It writes {DRAFTED} "
         "tokens ahead. How many are accepted, and how many tokens come of a step:"
     )
-    table = columns("chosen", "blocks", "accepted", "a step", "expected_tokens", "a second")
-    table.add_row("greedy", f"all {len(twin.layers)}", "", "1.00", "", f"{pace:.1f}")
+    table = columns("chosen", "blocks", "accepted", "a step", "expected_tokens", "runs", "a second")
+    table.add_row("greedy", f"all {len(twin.layers)}", "", "1.00", "", "1.0", f"{pace:.1f}")
     for name, probabilities in (("greedy", greedy), ("drawn", lambda logits: logits.softmax(dim=-1))):
         for depth in depths:
             draft, generator = capstone.cached(early_exit(twin, depth)), torch.Generator().manual_seed(0)
@@ -52,15 +52,19 @@ def speculative(capstone: Capstone, opening: str) -> None:
             pace = len(written.ids) / (time.perf_counter() - start)
             with standing_on("speculative_decoding"):
                 promised = exercise.expected_tokens(written.rate, DRAFTED)
-            table.add_row(
-                name, str(depth), f"{written.rate:.0%}", f"{written.per_step:.2f}", f"{promised:.2f}", f"{pace:.1f}"
-            )
+            measured_and_promised = f"{written.per_step:.2f}", f"{promised:.2f}"
+            runs = 1 + DRAFTED * depth / len(twin.layers)
+            table.add_row(name, str(depth), f"{written.rate:.0%}", *measured_and_promised, f"{runs:.1f}", f"{pace:.1f}")
             if name == "greedy" and written.ids[:NEW] != alone:
                 text = capstone.tokenizer.decode(written.ids[:NEW])
                 raise place_to_look(
                     "speculative_decoding", f"with a draft of {depth} of {len(twin.layers)} blocks it writes {text!r}."
                 )
     capstone.console.print(table)
+    capstone.say(
+        "A step costs as many runs of the whole model as stand under “runs”, and pays where it gives more tokens than "
+        "that. So a draft has to be small and good, and an early exit that was never trained to be one is not both."
+    )
     capstone.say(f"Whatever the draft, the greedy text is the same {NEW} tokens that it writes without one.")
 
 

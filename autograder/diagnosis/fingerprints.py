@@ -31,7 +31,7 @@ def knowledge(course: Course, name: str) -> Knowledge:
     if course.solution(name).is_file():
         return Replays(course, name)
     path = course.fingerprints(name)
-    return Fingerprints(read(path) if path.is_file() else {"right": {}, "mistakes": [], "steps": NOTHING})
+    return Fingerprints(read(path) if path.is_file() else {"right": {}, "mistakes": []})
 
 
 class Fingerprints:
@@ -43,11 +43,11 @@ class Fingerprints:
             Suspect(
                 Hint(entry["mistake"], entry["text"]),
                 _signatures(entry["shows"]),
-                frozenset(Key(*map(str, key)) for key in entry["at"]),
+                frozenset(Key(*map(str, key)) for key in entry.get("at", ())),
             )
             for entry in recorded["mistakes"]
         ]
-        self._reference = Footprints(recorded["steps"])
+        self._reference = Footprints(recorded.get("steps", NOTHING))
 
     @property
     def reference(self) -> Reference:

@@ -8,13 +8,13 @@ place, nothing is said.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any
 
+from autograder.diagnosis.divergence import Difference, OwnWay, Texts, first_difference, line_of
 from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, signature
 from autograder.diagnosis.replay import Handles, needed, recording, taken
 from autograder.diagnosis.traced import (
@@ -23,10 +23,7 @@ from autograder.diagnosis.traced import (
     Reference,
     Right,
     RightlyMade,
-    Step,
-    bare,
     points_in,
-    step_of,
     steps_of,
 )
 from autograder.diagnosis.words import how
@@ -36,22 +33,6 @@ from autograder.isolation.near.remote import Session, Stopped, StudentError
 WRONG, RIGHT = 3, 3  # how many calls of a function are made again
 MOST_CALLS = 60  # with all that made their objects
 PLACES = 2
-
-
-class Difference(NamedTuple):
-    """The first step that differs.
-
-    Attributes:
-        what: "value", "kind" (a dtype, a gradient), "more" or "fewer" (turns), "extra" (a value more than there should
-            be), "path", "called" (a function), "changed" (in place), "raised".
-        wanted: the solution's step, where there is one.
-        raised: the exception's type.
-    """
-
-    step: Step
-    what: str
-    wanted: Right | None = None
-    raised: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +75,7 @@ def locate(
     theirs, points = _over_there(session, calls, _fresh_first(calls, wanted, wrong, chosen), reference)
     rest = {key: value for key, value in reference.steps(calls, wanted).items() if key in theirs}
     known = set(reference.points())
-    texts = _Texts(session.sources[session.name], reference, {line: last for line, _, last in points})
+    texts = Texts(session.sources[session.name], reference, {line: last for line, _, last in points})
     failed = {key for keys in wrong.values() for key in keys}
     own_way = _own_way(calls, theirs, rest, failed, right)
     votes: dict[str, list[tuple[Difference, bool]]] = {}
@@ -109,7 +90,8 @@ def locate(
                 continue
             before = [c.key for c in calls if c.group & call.group and c.key in rest]
             order = [*before[: before.index(call.key)], call.key] if call.key in before else [call.key]
-            difference = _first(order, theirs, rest, right, own_way, known, texts)
+            flows = call.call.request.kind == "gradients"
+            difference = first_difference(order, theirs, rest, right, own_way, known, texts, flows)
             if difference is not None:
                 votes.setdefault(target, []).append((difference, call.key in visible))
     places = []
@@ -173,7 +155,7 @@ def _over_there(
             continue
         raised = None
         try:
-            points = session.perform(recording(session.name, call.key))
+            points = session.perform(recording(session.name, call.key)) or points
             try:
                 value = session.perform(request)
                 translated.learn(call.call.value, value)
@@ -195,9 +177,9 @@ def _own_way(
     ours: Mapping[str, RightlyMade],
     failed: Collection[str],
     right: Mapping[str, Signature],
-) -> set[Key]:
+) -> OwnWay:
     """The steps that differ in a call whose answer is right."""
-    found: set[Key] = set()
+    found = OwnWay(set(), set())
     for call in calls:
         if call.key not in ours or call.key in failed or call.key not in right or "__init__" in right[call.key].kind:
             continue
@@ -212,135 +194,21 @@ def _own_way(
             number = counts[step.key]
             counts[step.key] += 1
             if same and (number >= len(same) or not same[number].is_as(step)):
-                found.add(step.key)
+                found.values.add(step.key)
+            elif same and call.call.request.kind == "gradients" and not same[number].has_kind_of(step):
+                found.kinds.add(step.key)
     return found
 
 
-def _first(
-    order: Sequence[str],
-    theirs: Mapping[str, Made],
-    ours: Mapping[str, RightlyMade],
-    right: Mapping[str, Signature],
-    own_way: Collection[Key],
-    known: Collection[Key],
-    texts: _Texts,
-) -> Difference | None:
-    """The first difference in some calls that were made one after the other.
-
-    A step that differs where answers are right, too, is the fault only if what comes after it is as it should be.
-    """
-    found = [difference for key in order for difference in _differences(theirs[key], ours[key], known)]
-    last = order[-1]
-    given, wanted = theirs[last].signature or _NONE, right.get(last, _NONE)
-    found = [difference for difference in found if difference.what != "kind" or given.kind != wanted.kind]
-    if not found:
-        return _changed(theirs[last], given, wanted)
-    index = next((i for i, difference in enumerate(found) if difference.step.key not in own_way), 0)
-    first = found[index]
-    before = [difference for difference in found[:index] if not texts.as_given(_line(difference, texts))]
-    if before:
-        if not texts.as_given(_line(first, texts)):
-            return None
-        first = before[0]
-    if first.what == "raised" or _is_alike(first.step.key.function, theirs[last], ours[last], known):
-        return first
-    return None
-
-
-def _changed(made: Made, given: Signature, wanted: Signature) -> Difference | None:
-    """The first step that changes an argument which should be left alone, where all else is as it should be."""
-    changed = set(_CHANGED.findall(given.kind)) - set(_CHANGED.findall(wanted.kind))
-    function = next((step.function for step in made.steps if step.kind == "argument"), "")
-    names = [step.name for step in made.steps if step.kind == "argument" and step.function == function]
-    theirs = {names[int(name)] if name.isdigit() and int(name) < len(names) else name for name in changed}
-    values = (step for step in made.steps if step.kind == "value" and step.function == function)
-    step = next((step for step in values if step.name in theirs), None)
-    return Difference(step, "changed") if step else None
-
-
-_CHANGED = re.compile(r"changed (\w+)")
-
-
-def _is_alike(function: str, theirs: Made, ours: RightlyMade, known: Collection[Key]) -> bool:
-    """Whether a function goes the solution's way: it names all that is named there, and uses no other functions."""
-    named = {step.key for step in theirs.steps}
-    needed_too = {step.key for step in ours.steps if step.key.function == function and step.key.kind == "value"}
-    functions = {key.function for key in known}
-    return needed_too <= named and all(step.key.function in functions for step in theirs.steps)
-
-
-def _differences(theirs: Made, ours: RightlyMade, known: Collection[Key]) -> Iterator[Difference]:
-    """All steps that differ, as long as both go the same way."""
-    wanted: dict[Key, list[tuple[int, Right]]] = {}
-    for index, right in enumerate(ours.steps):
-        wanted.setdefault(right.key, []).append((index, right))
-    lines = {step.key: step for step in theirs.steps}
-    counts: Counter[Key] = Counter()
-    reached = -1
-    for step in theirs.steps:
-        number = counts[step.key]
-        counts[step.key] += 1
-        if step.key not in wanted or number >= len(wanted[step.key]):
-            if step.key in wanted and step.kind == "turn":
-                yield Difference(step, "more", wanted[step.key][-1][1])
-                return
-            if step.key in known:
-                if step.kind == "value" and step.key in wanted:
-                    yield Difference(step, "extra")
-                elif step.kind != "argument" or step.caller:
-                    yield Difference(step, "called" if step.kind == "argument" else "path")
-                return
-            continue
-        index, other = wanted[step.key][number]
-        for skipped in ours.steps[reached + 1 : index]:
-            behind = counts[skipped.key] <= _number(wanted[skipped.key], skipped)
-            if skipped.key.kind == "turn" and skipped.key in lines and skipped.key != step.key and behind:
-                yield Difference(lines[skipped.key], "fewer", skipped)
-                return
-        reached = max(reached, index)
-        if not other.is_as(step):
-            yield Difference(step, "value", other)
-        elif not other.has_kind_of(step):
-            yield Difference(step, "kind", other)
-    if theirs.raised is not None and not ours.raised:
-        kind, line, function = theirs.raised
-        inside = next((step for step in reversed(theirs.steps) if step.function.split(".")[-1] == function), None)
-        if inside is None:
-            clear = Key(function, "raise", "value")
-            inside = step_of(line, clear, None, clear)
-        yield Difference(replace(inside, line=line, name="raise", kind="value"), "raised", raised=kind)
-
-
-_NONE = signature(None, None, ())
-
-
-def _number(steps: Sequence[tuple[int, Right]], step: Right) -> int:
-    return next(number for number, (_, other) in enumerate(steps) if other is step)
-
-
-class _Texts:
-    """The submission's file, to see whether a statement is as it should be."""
-
-    def __init__(self, source: str, reference: Reference, ends: Mapping[int, int]) -> None:
-        self._lines = source.split("\n")
-        self._reference = reference
-        self._ends = ends
-
-    def as_given(self, line: int) -> bool:
-        """Whether the statement that begins in a line has the solution's lines alone, but for comments."""
-        lines = self._lines[line - 1 : max(self._ends.get(line, line), line)] if line > 0 else []
-        return bool(lines) and all(self._reference.has_line(bare(text)) for text in lines)
-
-
-def _agreed(votes: Sequence[tuple[Difference, bool]], texts: _Texts) -> Place | None:
+def _agreed(votes: Sequence[tuple[Difference, bool]], texts: Texts) -> Place | None:
     """The place that most calls point to."""
-    placed = [(_line(difference, texts), difference, visible) for difference, visible in votes]
+    placed = [(line_of(difference, texts), difference, visible) for difference, visible in votes]
     (line, count), *_ = Counter(line for line, *_ in placed).most_common(1)
     if 2 * count <= len(placed):
         return None
     _, difference, visible = next(vote for vote in sorted(placed, key=lambda vote: not vote[2]) if vote[0] == line)
     step = difference.step
-    if texts.as_given(line) and difference.what != "called":
+    if texts.as_given(line) and difference.what not in ("called", "missing"):
         return None  # the line is as it should be: what is wrong came in where no step was taken down
     if step.kind == "argument" and line != step.line and difference.what != "called":
         difference = replace_name(difference, f"`{step.name}` of `{step.function}`")
@@ -350,11 +218,3 @@ def _agreed(votes: Sequence[tuple[Difference, bool]], texts: _Texts) -> Place | 
 def replace_name(difference: Difference, name: str) -> Difference:
     """The difference under another name."""
     return difference._replace(step=replace(difference.step, name=name))
-
-
-def _line(difference: Difference, texts: _Texts) -> int:
-    """The step's line; of an argument that of the call, unless that is as it should be and so a default is not."""
-    step = difference.step
-    if step.kind == "argument" and step.caller and (texts.as_given(step.line) or not texts.as_given(step.caller)):
-        return step.caller
-    return step.line

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from autograder.diagnosis.traced import Key
+from autograder.diagnosis.traced import Key, bare
 from autograder.isolation.between.steps import points_of
 
 _NAMES = re.compile(r"(?<![\w.])[^\W\d]\w*")  # `text.encode` is another `encode`
@@ -44,6 +44,14 @@ def changed_lines(before: str, after: str) -> set[int]:
     for tag, _, _, first, last in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag != "equal":
             changed.update(range(first + 1, max(last, first + 1) + 1), [first] if tag == "delete" else [])
+            if tag == "delete":  # and it takes effect in the statement after it
+                changed.add(
+                    next(
+                        (n for n in range(first, len(new)) if bare(new[n]) and not new[n].lstrip().startswith("#")),
+                        first,
+                    )
+                    + 1
+                )
     for node in ast.walk(ast.parse(after)):
         if isinstance(node, ast.stmt) and not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             body = getattr(node, "body", None)

@@ -16,7 +16,7 @@ from autograder.diagnosis.evidence import KeyedCall, Signature, sets_the_scene, 
 from autograder.diagnosis.traced import Key, RightlyMade, bare, steps_of
 from autograder.isolation.between.executor import Executor, Missing, Request, handles
 from autograder.isolation.between.importer import MemoryImporter
-from autograder.isolation.between.steps import points_of
+from autograder.isolation.between.steps import Recorder, points_of
 from autograder.isolation.between.wire import Handle, WireError, decode, encode
 from autograder.isolation.near.remote import Failure
 from autograder.suites.randomness import own_random_numbers, seed
@@ -125,6 +125,8 @@ class Trace:
     def __init__(self, variant: Variant) -> None:
         self._variant = variant
         source = variant.sources[variant.name]
+        self._recorder = Recorder(variant.name)
+        self._module: ModuleType | None = None
         self._points = [Key(point.function, point.name, point.kind) for point in points_of(source)]
         self._lines = frozenset(map(bare, source.split("\n")))
 
@@ -151,20 +153,21 @@ class Trace:
     def steps(self, calls: Sequence[KeyedCall], wanted: Container[int]) -> Mapping[str, RightlyMade]:
         """See `Reference`."""
         made: dict[str, RightlyMade] = {}
+        name = self._variant.name
         with _quietly(), own_random_numbers(), _installed(self._variant.sources):
-            executor = Executor({self._variant.name: importlib.import_module(self._variant.name)})
+            if self._module is None:
+                self._module = self._recorder.load(self._variant.sources[name])
+            executor = Executor({name: self._module}, recorder=self._recorder)
             translated = Handles()
             try:
                 for index, (key, call, *_) in enumerate(calls):
                     if index in wanted and (request := translated.request(call.request)) is not None:
-                        points, failure, _ = _perform(executor, recording(self._variant.name, key))
-                        if failure is not None:
-                            return {}
+                        executor.execute(recording(name, key))
                         value, failure, _ = _perform(executor, request)
                         if failure is None:
                             translated.learn(call.value, value)
-                        steps, *_ = _perform(executor, taken())
-                        made[key] = RightlyMade(list(steps_of(points, steps)), failure is not None)
+                        steps = list(steps_of(self._recorder.points, [*self._recorder.steps]))
+                        made[key] = RightlyMade(steps, failure is not None)
             finally:
                 executor.patches.close()
         return made

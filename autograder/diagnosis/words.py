@@ -14,7 +14,7 @@ from autograder.suites.differences import describe
 from autograder.suites.shown import show
 
 if TYPE_CHECKING:
-    from autograder.diagnosis.locate import Difference
+    from autograder.diagnosis.divergence import Difference
 
 LONGEST = 160  # characters of two lists that are shown
 SHOWN = 9  # numbers that are shown of a value
@@ -34,6 +34,10 @@ def how(difference: Difference, *, numbers: bool) -> str:
         return f"{what} is changed here, and should not be, or not so often."
     if difference.what == "changed":
         return f"{what} is changed in place here, and belongs to the caller."
+    if difference.what == "own":
+        return f"All before this line is right, and what comes after it is not: look at {what}."
+    if difference.what == "missing":
+        return "All is right up to here, but before this line an argument should be given another value."
     if difference.what == "called":
         return f"`{step.function}` is not what is needed here."
     if difference.what == "path" or wanted is None:

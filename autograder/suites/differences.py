@@ -30,11 +30,11 @@ def describe(got: Any, expected: Any, wrong: np.ndarray | None, *, numbers: bool
         return ""
     try:
         actual, wanted = as_numpy(got), as_numpy(expected)
-    except (TypeError, ValueError, RuntimeError):
+        if any(array.dtype.kind not in "biuf" or array.size > MOST for array in (actual, wanted)):
+            return ""
+        actual, wanted = actual.astype(np.float64), wanted.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError):  # no numbers, or axes that are too long for wider ones
         return ""
-    if any(array.dtype.kind not in "biuf" or array.size > MOST for array in (actual, wanted)):
-        return ""
-    actual, wanted = actual.astype(np.float64), wanted.astype(np.float64)
     with np.errstate(all="ignore"):
         if actual.shape != wanted.shape:
             return _other_shape(actual, wanted)

@@ -193,7 +193,8 @@ for layer, dtypes in came_out.items():
 number = sum(weight.numel() for weight in full.parameters())
 taken = {kind: mixed_precision.training_bytes(number, kind) / 1e6 for kind in ("float32", "float16")}
 print(
-    f"To train it takes {taken['float32']:,.0f} MB in float32 and {taken['float16']:,.0f} MB in float16 with a master."
+    f"To train it, weights, gradients and moments take {taken['float32']:,.4g} MB in float32, and "
+    f"{taken['float16']:,.4g} MB in float16 with a master. What can be saved are activations and time."
 )
 
 # Squares.

@@ -158,7 +158,7 @@ tour.show(
 # %%
 attention = tour.exercise("attention")
 SINGLE = ["king", "queen", "royalty", "food", "apple", "pear", "computers"]
-LENGTH = 3.0
+LENGTH = 2.0
 
 pieces = [tokenizer(f" {word}", add_special_tokens=False).input_ids for word in SINGLE]
 alone = torch.stack([table[piece].mean(dim=0) for piece in pieces])  # [n, C]

@@ -8,6 +8,7 @@ from autograder.diagnosis.diagnose import Diagnosis, Suspect
 from autograder.diagnosis.evidence import keyed, signature
 from autograder.diagnosis.reach import affected
 from autograder.diagnosis.replay import Variant
+from autograder.diagnosis.traced import Key
 from autograder.grades import Hint
 from autograder.isolation.near.remote import RemoteModule, Session
 
@@ -163,3 +164,18 @@ def test_a_mistake_can_be_taken_for_unknown():
     assert diagnosis.hints() == [first.hint]
     assert diagnosis.hints(without="first") == []
     assert Diagnosis({"f": {"call"}}, [first], {}).hints(without="first") == []
+
+
+def test_the_place_tells_which_of_two_mistakes_was_made():
+    """Two that explain as much silence each other, but for the one at the place; one elsewhere is none."""
+    gave = signature(np.array([2.0, 3.0]), None, ())
+    steps = [Key("f", name, "value") for name in ("first", "second", "third")]
+    suspects = [Suspect(Hint(step.name, "Look."), {"call": gave}, frozenset([step])) for step in steps[:2]]
+    diagnosis = Diagnosis({"f": {"call"}}, suspects, {})
+    assert diagnosis.hints() == []
+    assert diagnosis.hints({steps[0]}) == [suspects[0].hint]
+    assert diagnosis.hints({steps[2]}) == []
+    alone = Diagnosis({"f": {"call"}}, suspects[:1], {})
+    assert alone.hints() == [suspects[0].hint]
+    assert alone.hints({steps[2]}) == []
+    assert alone.hints({Key("g", "third", "value")}) == [suspects[0].hint]

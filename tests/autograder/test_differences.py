@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autograder.diagnosis.divergence import Difference
 from autograder.diagnosis.footprints import footprint
-from autograder.diagnosis.locate import Difference
 from autograder.diagnosis.traced import Key, step_of
 from autograder.diagnosis.words import how
 from autograder.suites.compare import Mismatch, assert_close

@@ -26,12 +26,13 @@ RUN_BY = {
     "compare": "test_compare", "recap": "test_compare", "debug": "test_help",
     "hint": "test_docs", "reset": "test_docs", "submit": "test_assignments", "notebook": "test_notebook",
     "model": "../projects/test_smollm2", "train": "../projects/test_train", "tour": "../projects/test_tour",
-    "alignment": "../projects/test_alignment", "classify": "../projects/test_classify",
-    "capstone": "../projects/test_capstone",
+    "alignment": "../projects/test_alignment", "capstone": "../projects/test_capstone",
+    "classify": "../projects/test_classify",
     "exercises": "test_docs", "verify": "test_worked_exercise", "mutants": "test_worked_exercise",
     "release": "test_release", "site": "test_site", "notebooks": "test_docs", "grade": "test_docs",
     "report": "test_docs", "gradescope": "test_docs", "mistakes": "test_docs", "similar": "test_docs",
-    "collect": "test_term", "fill": "test_term", "doctor": "test_systems",
+    "collect": "test_term",
+    "fill": "test_term", "doctor": "test_systems",
 }  # fmt: skip
 MAKE = {  # targets that are no command of the program
     "help": "test_commands", "setup": "test_setup", "nbgrader": "test_docs", "fuzz": "test_wire",

@@ -390,3 +390,17 @@ def f():
     if os.getuid() != 0:
         pytest.skip("threads count for the user's account")
     assert load(source)[1].f() <= 128
+
+
+def test_a_rest_is_no_restart(load):
+    """Between visible and hidden tests the process is another, as planned; a death before it still counts."""
+    source = "import os\nseen = []\ndef f(): seen.append(1); return len(seen)\ndef end(): os._exit(3)\n"
+    session, student = load(source, budget=Budget(call=5, load=10, restarts=0))
+    assert (student.f(), student.f()) == (1, 2)
+    session.rest()
+    assert student.f() == 1
+    with pytest.raises(Stopped):
+        student.end()
+    session.rest()
+    with pytest.raises(Stopped):
+        student.f()

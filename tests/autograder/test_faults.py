@@ -140,7 +140,7 @@ def test_a_machine_that_is_broken_for_good_is_not_tried_for_ever(right, monkeypa
 
 
 def test_a_batch_says_so_with_3_and_grades_the_rest(right, tmp_path):
-    """The command itself: `fork` is refused from the second child on, and comes back with another run."""
+    """The command itself: `fork` is refused from the third child on, and comes back with another run."""
     for name in ("ada", "bob"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "softmax.py").write_text(right.sources["softmax"])
@@ -148,7 +148,7 @@ def test_a_batch_says_so_with_3_and_grades_the_rest(right, tmp_path):
     failing = (
         f"import sys; sys.path.insert(0, {str(ROOT / 'tests/autograder')!r})\nimport faults, json\n"
         "from autograder.batch import process\nfrom autograder.cli import main\n"
-        "given = json.dumps(vars(faults.Faults(forks=(2, 3, 4))))\n"
+        "given = json.dumps(vars(faults.Faults(forks=(3, 4, 5))))\n"
         "process.COMMAND = [sys.executable, '-P', faults.__file__, '--serve', given]\nsys.exit(main(sys.argv[1:]))\n"
     )
     driver.write_text(failing)
@@ -161,9 +161,9 @@ def test_a_batch_says_so_with_3_and_grades_the_rest(right, tmp_path):
 
     noisy = run(driver)
     scores = [grade["score"] for grade in json.loads(noisy.stdout)]
-    # In each worker the first fork succeeds: ada's. Bob's is tried by that worker, and by a second one.
+    # In each worker two forks succeed: ada's, for visible and for hidden tests. Bob's are those of a second worker.
     assert (noisy.returncode, scores) == (0, [10, 10]), noisy.stderr
-    driver.write_text(failing.replace("forks=(2, 3, 4)", "lock=1.0"))
+    driver.write_text(failing.replace("forks=(3, 4, 5)", "lock=1.0"))
     arguments.append("--force")
     noisy = run(driver)
     assert noisy.returncode == 3

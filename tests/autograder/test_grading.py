@@ -156,6 +156,7 @@ def test_json_is_the_fixed_form_and_comes_back(grader, solution):
         "hints",
         "places",
         "holes",
+        "unfinished",
     }
     assert set(exercise["tests"][0]) == {
         "name",
@@ -166,6 +167,7 @@ def test_json_is_the_fixed_form_and_comes_back(grader, solution):
         "max_score",
         "feedback",
         "line",
+        "printed",
     }
     assert as_json(from_json(data)) == data
 

@@ -36,6 +36,32 @@ def test_the_line_is_found(grade_softmax, solution, right, wrong):
     assert places[0].function in ("softmax", "log_softmax")
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("scores: np.ndarray, axis: int = -1", "scores: np.ndarray, axis: int = 0", "`axis` is the first value"),
+        (
+            "    exponentials = np.exp(scores - largest)",
+            "    scores -= largest; exponentials = np.exp(scores)",
+            "in place",
+        ),
+        (
+            "return exponentials / np.sum(exponentials, axis=axis, keepdims=True)",
+            "return exponentials / np.sum(\n        exponentials ** 2, axis=axis, keepdims=True)",
+            "What is returned",
+        ),
+    ],
+)
+def test_a_default_a_changed_argument_and_a_long_statement_have_places(grade_softmax, solution, right, wrong, said):
+    """Each at the line where it begins, the last although that line is as it should be."""
+    assert right in solution("softmax")
+    source = solution("softmax").replace(right, wrong, 1)
+    line = source[: source.index(wrong)].count("\n") + 1
+    (place,) = grade_softmax(source).places
+    assert place.line == line
+    assert said in place.text
+
+
 def test_nothing_is_located_in_another_way_of_doing_it(grade_softmax):
     """Own names, own helpers: nothing tells the steps of one from those of the other."""
     source = (

@@ -176,9 +176,10 @@ def test_no_secret_is_in_a_release_with_pages(course, released):
 
 
 def test_the_workflows_that_publish_and_check(released):
-    """GitHub's own schema accepts them."""
+    """GitHub's own schema accepts them, and the project's own, which keep what pages look like."""
     check = [Path(sys.executable).parent / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
-    done = subprocess.run([*check, *(released / ".github" / "workflows").iterdir()], capture_output=True, text=True)
+    workflows = [path for root in (released, ROOT) for path in (root / ".github" / "workflows").iterdir()]
+    done = subprocess.run([*check, *workflows], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 

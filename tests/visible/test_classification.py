@@ -63,9 +63,9 @@ def test_loss(classification):
     for weights in ([1.0, 3.0], [2.0, 6.0], [0.25, 0.75]):
         got = loss(logits, labels, torch.tensor(weights))
         assert_close(got, torch.tensor((first + 3 * second) / 4), terms=12)
-    three, labels = torch.tensor([[1.0, 0.0, -1e4], [0.0, 1e4, 0.0], [1e4, 0.0, 0.0]]), torch.tensor([0, 1, 2])
+    three, labels = torch.tensor([[1.0, 0.0, -1e4], [0.0, 1e4, 0.0], [1e4, 0.0, 0.0]]), torch.tensor([0, 1, 1])
     wide = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
-    expected = (math.log1p(math.exp(-1)) + 5e4) / 8
+    expected = (math.log1p(math.exp(-1)) + 2e4) / 5
     got = loss(three, labels, wide)
     assert_dtype(got, torch.float32)
     assert_close(got, torch.tensor(expected), terms=12)
@@ -91,5 +91,8 @@ def test_worked_example(classification):
     got = classification.macro_f1(predictions, labels, 3)
     assert_equal(type(got), float)
     assert_close(got, 1.3 / 3, digits=6)
+    # One more class, which nobody has met, and one that is predicted alone: each has 0, and counts.
+    assert_close(classification.macro_f1(predictions, labels, 4), 1.3 / 4, digits=6)
+    assert_close(classification.macro_f1(predictions[:3], labels[:3], 2), 0.8 / 2, digits=6)
     # The first class has precision 1 and recall 2/3, the second 1/3 and 1: F1 of their means would be another number.
     assert_close(classification.macro_f1(predictions[:4], labels[:4], 2), (0.8 + 2 / 3) / 2, digits=6)

@@ -123,13 +123,14 @@ class Executor:
         )
 
     def record(self, name: str, seed: int) -> list[Point]:
-        """Takes down the steps of a module's functions from now on, and says where steps can happen in it."""
+        """Takes down the steps of a module's functions from now on; says where they can happen, the first time."""
+        new = self.recorder is None
         if self.recorder is None:
             self.recorder = Recorder(name)
             loader: Any = self.modules[name].__loader__
             self.modules = {**self.modules, name: self.recorder.load(loader.get_source(name))}
         self.recorder.begin(seed)
-        return self.recorder.points
+        return self.recorder.points if new else []
 
     def patch(self, answers: Mapping[str, Any]) -> None:
         """Makes functions give fixed answers, as `{"torch.cuda.is_available": True}`; no answers: the truth again."""

@@ -141,10 +141,10 @@ class Recorder:
             return _layer(value, torch)
         if isinstance(value, (list, tuple)) and type(value).__module__ != self.name and depth < DEPTH:
             self._left -= len(value)
-            return [len(value), *(self._taken(item, depth + 1) for item in value[:ITEMS])]
+            return [len(value), *(self._taken(item, depth + 1) for item in _ends(value))]
         if isinstance(value, dict) and type(value).__module__ != self.name and depth < DEPTH:
             self._left -= len(value)
-            items = list(value.items())[:ITEMS]
+            items = _ends(list(value.items()))
             return [len(value), *((self._taken(key, depth + 1), self._taken(item, depth + 1)) for key, item in items)]
         if isinstance(value, (torch.dtype, torch.device) if torch is not None else ()):
             return str(value)
@@ -173,6 +173,11 @@ class Recorder:
             return array.copy() if isinstance(array, np.ndarray) else array.clone()
         flat = array.reshape(-1)[:: -(-count // MOST_NUMBERS)]
         return (LARGE, list(array.shape), flat.copy() if isinstance(flat, np.ndarray) else flat.clone())
+
+
+def _ends(items: Sequence[Any]) -> Sequence[Any]:
+    """The items, of many the first and the last."""
+    return items if len(items) <= ITEMS else [*items[: ITEMS // 2], *items[-ITEMS // 2 :]]
 
 
 def _layer(layer: Any, torch: Any) -> Any:

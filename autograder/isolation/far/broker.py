@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import platform
 import signal
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from autograder.isolation.far.kernel import call, end_with_parent, syscall
@@ -33,7 +32,6 @@ _RECEIVE, _SEND, _ADD_DESCRIPTOR = 0xC0502100, 0xC0182101, 0x40182103
 _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 _HERE = -100
 _LONGEST = 4096  # bytes of a path
-_TAKEN_OVER = os.O_DIRECTORY | os.O_NOFOLLOW  # of what the child asks for; all is opened to be read
 
 
 def hand_over(readable: Sequence[str]) -> None:
@@ -72,22 +70,24 @@ def serve(listener: int, memory: int, allowed: Sequence[str]) -> None:
         memory: of the process that makes them.
         allowed: what may be read, without links in it.
     """
-    opening, at = _OPEN.get(platform.machine()), _OPENAT[platform.machine()]
+    opening = _OPEN.get(platform.machine())
     while True:
         notification = bytearray(_NOTIFICATION.size)
         try:
-            fcntl.ioctl(listener, _RECEIVE, notification)
-        except OSError as error:
-            if error.errno in (errno.EINTR, errno.ENOENT):  # the call that was to be told of has ended
+            _ask(listener, _RECEIVE, notification)
+        except OSError as failure:
+            if failure.errno in (errno.EINTR, errno.ENOENT):  # the call that was to be told of has ended
                 continue
             return
         number, _, _, what, _, _, *arguments = _NOTIFICATION.unpack(notification)
-        if what == opening:
-            folder, address, flags = _HERE, arguments[0], arguments[1]
-        elif what == at:
-            folder, address, flags = ctypes.c_int(arguments[0] & 0xFFFFFFFF).value, arguments[1], arguments[2]
+        folder, address, flags = (_HERE, *arguments[:2]) if what == opening else arguments[:3]
+        try:
+            path = _text(memory, address)
+            opened, error = open_for(path, ctypes.c_int(folder & 0xFFFFFFFF).value, flags, allowed), 0
+        except OSError as failure:
+            opened, error = -1, failure.errno or errno.EACCES
         with suppress(OSError):  # who asked was ended meanwhile
-            _answer(listener, number, lambda: open_for(_text(memory, address), folder, flags, allowed), flags)  # noqa: B023
+            _answer(listener, number, opened, error, flags & os.O_CLOEXEC)
 
 
 def open_for(path: bytes, folder: int, flags: int, allowed: Sequence[str]) -> int:
@@ -109,28 +109,27 @@ def open_for(path: bytes, folder: int, flags: int, allowed: Sequence[str]) -> in
         real = os.path.realpath(name)
     if not any(real == place or real.startswith(f"{place.rstrip('/')}/") for place in allowed):
         raise PermissionError(errno.EACCES, "not among what may be read")
-    return os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK | flags & _TAKEN_OVER)
+    always = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK
+    return os.open(real, always | flags & os.O_DIRECTORY)
 
 
-def _answer(listener: int, number: int, opened: Callable[[], int], flags: int) -> None:
-    try:
-        descriptor = opened()
+def _answer(listener: int, number: int, opened: int, error: int, flags: int) -> None:
+    """Hands over a descriptor, or tells why there is none."""
+    value = 0
+    if opened >= 0:
         try:
-            added = struct.pack("=QIIII", number, 0, descriptor, 0, flags & os.O_CLOEXEC)
-            value, error = _add(listener, added), 0
+            value = _ask(listener, _ADD_DESCRIPTOR, bytearray(struct.pack("=QIIII", number, 0, opened, 0, flags)))
+        except OSError as failure:  # it has as many as it may
+            error = failure.errno or errno.EACCES
         finally:
-            os.close(descriptor)
-    except OSError as failure:
-        value, error = 0, -(failure.errno or errno.EACCES)
-    except ValueError:  # a zero within the name
-        value, error = 0, -errno.EINVAL
-    fcntl.ioctl(listener, _SEND, struct.pack("=QqiI", number, value, error, 0))
+            os.close(opened)
+    _ask(listener, _SEND, bytearray(struct.pack("=QqiI", number, value, -error, 0)))
 
 
-def _add(listener: int, described: bytes) -> int:
-    """Makes a descriptor one of the child's, and returns its number there."""
-    space = ctypes.create_string_buffer(described, len(described))
-    return call("ioctl", ctypes.c_int(listener), ctypes.c_ulong(_ADD_DESCRIPTOR), space)
+def _ask(listener: int, request: int, text: bytearray) -> int:
+    """A request to the kernel about a call that it holds; `text` is what is said, or where the kernel says it."""
+    space = (ctypes.c_char * len(text)).from_buffer(text)
+    return call("ioctl", ctypes.c_int(listener), ctypes.c_ulong(request), space)
 
 
 def _text(memory: int, address: int) -> bytes:
