@@ -139,7 +139,7 @@ def test_a_plain_session_says_each_thing_once(small):
     assert said[0].startswith("Keys: n next, p previous, l list")
     assert not BOXES.search(text)
     assert "Fails: " in text
-    assert "Hint 1 of 3: " in rest
+    assert "Hint 1 of 2 for softmax: " in rest
 
 
 def test_paths_are_written_as_the_system_writes_them(small, monkeypatch):
