@@ -96,7 +96,7 @@ mutants: .venv/developing  ## the suites, measured by generated mutants
 release: .venv/developing  ## what students get: DIR=../course; ASSIGNMENT=week1 up to there; CORE=1 the core path; LEVEL=open for harder exercises; ANSWERS=softmax to compare with
 	@$(RUN) release $(DIR) $(if $(ASSIGNMENT),--assignment '$(ASSIGNMENT)') $(if $(CORE),--path core) $(if $(LEVEL),--level $(LEVEL)) $(if $(ANSWERS),--answers $(ANSWERS))
 
-pictures: .venv/developing  ## the pictures in README.md
+pictures: .venv/developing  ## the pictures in README.md and docs/
 	@$(BIN)/python -P tools/pictures.py
 
 site: .venv/developing  ## the course as pages for the browser: DIR=build/site

@@ -51,6 +51,7 @@ SECRETS = ("solutions", "tests/hidden", "tests/mistakes", "tests/answers")
 _AS_THEY_ARE = ("course.toml", "pyproject.toml", "constraints.txt", "install.py", "LICENSE", ".gitignore")
 _DEVCONTAINER = ".devcontainer/devcontainer.json"
 _LINK = re.compile(r"\]\((docs/[^)#]+)")
+_PICTURE = re.compile(r"!\[[^\]]*\]\(([\w./-]+\.(?:png|svg))\)")
 
 
 def release(
@@ -103,6 +104,9 @@ def release(
                 target = Path(beside, path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text, encoding="utf-8", newline="\n")
+                for picture in _PICTURE.findall(text) if path.suffix == ".md" else ():
+                    (target.parent / picture).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(course.root / path.parent / picture, target.parent / picture)
             if pages:
                 pages(course, address.repository, Path(beside, PAGES))
                 said(f"{PAGES}/ has the lessons for the browser.")

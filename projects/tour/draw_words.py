@@ -122,6 +122,6 @@ def draw_single_words(looks: Mapping[str, Tensor], words: Sequence[str]) -> Figu
         panel.set_yticks(range(len(words)), words)
         panel.tick_params(length=0)
         panel.spines[:].set_visible(False)
-        panel.set(xlabel="looks at", ylabel="this word", title=f"Embeddings {name}")
+        panel.set(xlabel="looks at", ylabel="this word", title=f"Embeddings: {name}")
         figure.colorbar(image, ax=panel, shrink=0.85, label="weight")
     return figure

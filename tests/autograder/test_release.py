@@ -57,6 +57,17 @@ def test_every_secret_line_is_absent(released, small_course):
         assert not any(line.encode() in data for data in files), line
 
 
+def test_pages_have_their_pictures(released):
+    """What a page of the release shows comes along."""
+    pages = [path for path in released.rglob("*.md") if path.is_file()]
+    shown = [
+        page.parent / name for page in pages for name in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text("utf-8"))
+    ]
+    local = [path for path in shown if "https:" not in str(path)]
+    assert len(local) >= 2
+    assert [path for path in local if not path.is_file()] == []
+
+
 def test_no_text_of_the_whole_course_holds_a_secret(tmp_path):
     """The same for all exercises: no answer in any text that students get, no secret but what is public anyway."""
     course = copy_course(tmp_path / "course", complete_exercises(load_course(ROOT)))

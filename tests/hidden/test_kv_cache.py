@@ -231,6 +231,10 @@ def test_large_scores(kv_cache):
     # Equal tokens have equal scores and equal values: nothing hangs on how large scores are rounded.
     x = (300 * normal(40, 3, 1, 12)).expand(3, 7, 12).contiguous()
     check_pieces(kv_cache, loaded(kv_cache, weights, 3), x, reference(weights, 3)[1](x).detach(), [4, 1, 2])
+    # The first token's score with itself is far below 0, and still it sees nothing else.
+    shy = {**weights, "q_proj.weight": -1e3 * weights["k_proj.weight"], "q_proj.bias": -1e3 * weights["k_proj.bias"]}
+    x, layer = 10 * normal(41, 3, 4, 12), loaded(kv_cache, shy, 3)
+    assert_close(layer(x)[:, :1], layer(x[:, :1].contiguous()), terms=75)
 
 
 @points(0.25, "A float64 layer computes in float64 throughout")

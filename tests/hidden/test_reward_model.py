@@ -138,6 +138,10 @@ def test_penalty(reward_model, seed, beta):
     result = reward_model.kl_penalized_rewards(nothing, policy, reference, MASKS, beta=beta)
     expected = torch.where(MASKS, beta * (reference - policy), 0.0)
     assert_close(result, expected, terms=4, scale=6 * beta)
+    # Log-probabilities of -200, whose probabilities are 0 in float32, and models that are 30 apart.
+    policy, reference = (policy - 200).float(), (reference - 200 + 30 * torch.sin(policy)).float()
+    result = reward_model.kl_penalized_rewards(nothing.float(), policy, reference, MASKS, beta=beta)
+    assert_close(result, torch.where(MASKS, beta * (reference - policy), 0.0), terms=4, scale=40 * beta)
 
 
 @points(1, "The reward stands at the last kept token, wherever that is")

@@ -179,6 +179,7 @@ def test_train_stops(tokenization, text, length, spare):
     text = text[:length]
     assert_most_frequent(tokenization.train_bpe(text, length + spare), text, length + spare)
     assert_equal(tokenization.train_bpe(text, 0), [])
+    assert_equal(tokenization.train_bpe("aaa", 2), [(b"a", b"a")])  # the shortest text with a pair at two places
 
 
 @points(0.5, "Training sees the bytes of the whole text")

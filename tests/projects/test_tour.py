@@ -61,7 +61,7 @@ def test_what_it_says_is_computed(toured):
     assert "The texts are the same" in said
     assert "The smallest is “int8, one scale”" in said
     moved = [float(number) for number in re.findall(r"predictions moved by (\S+) nats", said)]
-    assert moved[0] == moved[5] == 0 < min(moved[1:5] + moved[6:])
+    assert moved[0] == moved[5] == 0 < min(moved[1:5])
     assert "Under autocast, Linear gives bfloat16." in said
     assert "Under autocast, LlamaRMSNorm gives float32." in said
     assert re.search(r"as they are: every row sums to 1, the worst is off by \d\.\de-0[5-9]", said)
