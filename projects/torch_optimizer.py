@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 
 class AdamW(torch.optim.AdamW):
@@ -34,10 +35,23 @@ class AdamW(torch.optim.AdamW):
 
 def warmup_cosine(step: int, peak: float, warmup_steps: int, total_steps: int, floor: float = 0.0) -> float:
     """Up to the peak in a straight line, then half a cosine down to the floor."""
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    progress = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
-    return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
+    rates = _rates(peak, warmup_steps, total_steps, floor)
+    return rates[min(step, len(rates) - 1)]
+
+
+@lru_cache(maxsize=8)
+def _rates(peak: float, warmup_steps: int, total_steps: int, floor: float) -> list[float]:
+    """Those of all steps, and of the one after the last."""
+    nothing = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=peak)
+    up = LinearLR(nothing, 1 / max(warmup_steps, 1), total_iters=max(warmup_steps - 1, 1))
+    down = CosineAnnealingLR(nothing, total_steps - warmup_steps, floor)
+    both = SequentialLR(nothing, [up, down], [warmup_steps])
+    rates = []
+    for _ in range(total_steps + 1):
+        rates.append(float(nothing.param_groups[0]["lr"]))
+        nothing.step()
+        both.step()
+    return rates
 
 
 def clip_gradient_norm(gradients: Sequence[Tensor], max_norm: float) -> tuple[list[Tensor], Tensor]:

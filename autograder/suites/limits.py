@@ -52,14 +52,14 @@ def _little_memory() -> Iterator[None]:
     """The limit is the process's: of several threads, the first one sets it and the last one lifts it."""
     global _limited, _lifted
     with _lock:
-        _limited += 1
-        if _limited == 1:
+        if not _limited:
             mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             _lifted = soft, hard = resource.getrlimit(resource.RLIMIT_AS)
             limit = mapped + MEMORY
             resource.setrlimit(
                 resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard)
             )
+        _limited += 1  # last: where the limit cannot be set, say for want of descriptors, none is to be lifted
     try:
         yield
     finally:

@@ -296,7 +296,8 @@ def test_a_clock_that_jumps(right, monkeypatch):
         assert grader.grade(Job(right)).score == 10
     finally:
         grader.close()
-    for path in [*(ROOT / "autograder/isolation").rglob("*.py"), *(ROOT / "autograder/batch").glob("*.py")]:
+    files = {*(ROOT / "autograder/isolation").rglob("*.py"), *(ROOT / "autograder/batch").glob("*.py")}
+    for path in files - {ROOT / "autograder/batch/results.py"}:  # says when, and waits for nothing
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             assert not (isinstance(node, ast.Attribute) and ast.unparse(node) in ("time.time", "datetime.now")), path
 
