@@ -114,8 +114,8 @@ test: .venv/developing  ## everything that must hold before a change lands
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/codespell
 	@$(BIN)/python -P -m pytest -q --numprocesses 2 --dist loadfile
-	@$(RUN) verify --sample 16
-	@$(RUN) mutants --sample 32
+	@$(RUN) verify --sample 32
+	@$(RUN) mutants --sample 64
 
 quick: .venv/developing  ## lint, types and the tests that are quick: under a minute
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

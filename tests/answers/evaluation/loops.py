@@ -34,7 +34,7 @@ def choose(choice_log_probs, lengths=None):
     return best
 
 
-def words_of(answer):
+def normalize(answer):
     text = ""
     for character in answer.lower():
         if character not in string.punctuation:
@@ -47,15 +47,15 @@ def words_of(answer):
         words.append(" " if word in {"a", "an", "the"} else word)
         words.append(character)
         word = ""
-    return "".join(words).split()
+    return " ".join("".join(words).split())
 
 
 def exact_match(prediction, reference):
-    return words_of(prediction) == words_of(reference)
+    return normalize(prediction) == normalize(reference)
 
 
 def token_f1(prediction, reference):
-    mine, theirs = words_of(prediction), words_of(reference)
+    mine, theirs = normalize(prediction).split(), normalize(reference).split()
     if len(mine) == 0 and len(theirs) == 0:
         return 1.0
     shared, left = 0, list(theirs)
