@@ -14,15 +14,15 @@ def filled(stub: str, answer: str) -> str:
     """The stub with each function or class that has a hole in it as the answer has it.
 
     What else the answer needs, its imports and helpers, comes before the first of them. A helper of the course that the
-    answer does without stays a hole.
+    answer does without stays a hole, and what the stub builds on it is the answer's, too.
     """
     left = holes(stub)
     theirs = {node.name: node for node in _definitions(answer)}
     lines = stub.splitlines(keepends=True)
+    asked = [node for node in _definitions(stub) if any(_first(node) <= hole <= _last(node) for hole in left)]
+    lacking = {node.name for node in asked} - theirs.keys()
     opened = [
-        node
-        for node in _definitions(stub)
-        if node.name in theirs and any(_first(node) <= hole <= _last(node) for hole in left)
+        node for node in _definitions(stub) if node.name in theirs and (node in asked or lacking & {*_names(node)})
     ]
     for place, node in reversed([*enumerate(opened)]):
         text = _source(answer, theirs[node.name])
@@ -33,6 +33,11 @@ def filled(stub: str, answer: str) -> str:
 
 def _definitions(text: str) -> Iterator[_Definition]:
     return (node for node in ast.parse(text).body if isinstance(node, _Definition))
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    """The names that a definition uses."""
+    return (part.id for part in ast.walk(node) if isinstance(part, ast.Name))
 
 
 def _rest(answer: str, taken: set[str]) -> str:

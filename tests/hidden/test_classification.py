@@ -74,13 +74,13 @@ def test_states(classification):
         got = classification.last_token(hidden, mask)
         assert_dtype(got, dtype)
         assert_equal(got, torch.stack([hidden[0, 1], hidden[1, 4], hidden[2, 1]]))
+    for shape in ((1, 1), (2, 3)):
+        assert_raises_value_error(classification.last_token, normal(3, *shape, 4), torch.zeros(shape, dtype=torch.bool))
     hidden = normal(2, 3, 5, 2)
     for row in range(3):
         for wrong in (mask.clone(), mask.bool()):
             wrong[row] = 0
             assert_raises_value_error(classification.last_token, hidden, wrong)
-    for shape in ((1, 1), (2, 3)):
-        assert_raises_value_error(classification.last_token, normal(3, *shape, 4), torch.zeros(shape, dtype=torch.bool))
 
 
 @points(0.5, "The logits of transformers' own classifier")
