@@ -19,11 +19,10 @@ def filled(stub: str, answer: str) -> str:
     left = holes(stub)
     theirs = {node.name: node for node in _definitions(answer)}
     lines = stub.splitlines(keepends=True)
-    asked = [node for node in _definitions(stub) if any(_first(node) <= hole <= _last(node) for hole in left)]
+    ours = [*_definitions(stub)]
+    asked = [node for node in ours if any(_first(node) <= hole <= _last(node) for hole in left)]
     lacking = {node.name for node in asked} - theirs.keys()
-    opened = [
-        node for node in _definitions(stub) if node.name in theirs and (node in asked or lacking & {*_names(node)})
-    ]
+    opened = [node for node in ours if node.name in theirs and (node in asked or lacking & {*_names(node)})]
     for place, node in reversed([*enumerate(opened)]):
         text = _source(answer, theirs[node.name])
         rest = "" if place else _rest(answer, {other.name for other in opened})
